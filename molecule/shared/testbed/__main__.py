@@ -1,0 +1,45 @@
+"""The test bed from the command line, for molecule's create and destroy: `python -m testbed up|down|reboot …`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import engine, hosts, inventory, registry
+from .shell import TestbedError, fail
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="testbed", description=__doc__)
+    parser.add_argument("verb", choices=["up", "down", "reboot"])
+    parser.add_argument("--name", required=True, help="name of the bed, such as molecule-default")
+    parser.add_argument("--host-kind", default="bare", choices=["bare", "docker"], help="what is on the hosts already")
+    parser.add_argument("--hosts", nargs="*", default=[], help="names of the hosts")
+    parser.add_argument("--inventory", type=Path, help="folder in which to write how the hosts are reached")
+    arguments = parser.parse_args()
+    bed = hosts.Bed(arguments.name, ROOT / ".cache" / "testbed" / arguments.name, "molecule", arguments.host_kind)
+    try:
+        if arguments.verb == "up":
+            engine.install_tools()
+            engine.start()
+            hosts.up(bed, arguments.hosts)
+            registry.up(bed)
+            inventory.write(bed, arguments.inventory, arguments.hosts, hosts_file="testbed.yml")
+        elif arguments.verb == "reboot":
+            for host in arguments.hosts:
+                hosts.reboot(bed, host)
+        elif engine.is_running():
+            hosts.down(bed)
+            if arguments.inventory:
+                inventory.remove(arguments.inventory, hosts_file="testbed.yml")
+    except TestbedError as error:
+        fail(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""A Docker engine for the machine that carries the test hosts: used, started or installed, in this order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from .shell import TestbedError, docker, run, step
+
+# What the test bed needs from Debian or Ubuntu, as command -> package.
+TOOLS = {
+    "dockerd": "docker.io",
+    "iptables": "iptables",
+    "mmdebstrap": "mmdebstrap",
+    "ssh": "openssh-client",
+    "git": "git",
+    "openssl": "openssl",
+}
+LOG = Path("/var/log/hypercode-testbed-dockerd.log")
+# Written only when this code started the engine: nobody else's engine is ever stopped.
+PID_FILE = Path("/run/hypercode-testbed-dockerd.pid")
+
+
+def is_running() -> bool:
+    if not shutil.which("docker"):
+        return False
+    return run(["docker", "info", "--format", "{{.ServerVersion}}"], check=False, timeout=30).returncode == 0
+
+
+def install_tools() -> None:
+    """Install what is missing. An engine that already answers is used as it is."""
+    missing = sorted(
+        {
+            package
+            for command, package in TOOLS.items()
+            if not shutil.which(command) and not (command == "dockerd" and is_running())
+        }
+        | (set() if shutil.which("docker") else {"docker.io"})
+    )
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        raise TestbedError(f"These packages are missing: {' '.join(missing)}. Run this as root, or install them first.")
+    if not shutil.which("apt-get"):
+        raise TestbedError(f"No apt-get here. Install {' '.join(missing)} yourself, then run the same command again.")
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    with step(f"Installing {', '.join(missing)}"):
+        run(["apt-get", "update", "-qq"], env=env)
+        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], env=env)
+
+
+def start() -> None:
+    """Make sure that a Docker engine answers."""
+    if is_running():
+        return
+    if os.geteuid() != 0:
+        raise TestbedError("No Docker engine answers. Start one (systemctl start docker), or run this as root.")
+    with step("Starting a Docker engine"):
+        if Path("/run/systemd/system").is_dir():
+            run(["systemctl", "start", "docker.service"])
+        else:
+            # Its own session: the engine outlives this command and its terminal.
+            with LOG.open("ab") as log:
+                process = subprocess.Popen(
+                    ["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
+            PID_FILE.write_text(f"{process.pid}\n")
+        deadline = time.monotonic() + 60
+        while not is_running():
+            if time.monotonic() > deadline:
+                tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-5:]) if LOG.exists() else ""
+                raise TestbedError(f"The Docker engine did not answer within 60 s. Its log, {LOG}, ends:\n{tail}")
+            time.sleep(0.5)
+
+
+def stop_if_ours() -> None:
+    """Stop the engine when this code started it and nothing runs on it any more."""
+    if not PID_FILE.exists() or not is_running() or docker("ps", "--all", "--quiet"):
+        return
+    pid = int(PID_FILE.read_text())
+    command = Path(f"/proc/{pid}/cmdline")
+    if not command.exists() or b"dockerd" not in command.read_bytes():
+        PID_FILE.unlink()
+        return
+    with step("Stopping the Docker engine that was started for this"):
+        os.kill(pid, 15)
+        deadline = time.monotonic() + 30
+        while command.exists() and command.read_bytes() and time.monotonic() < deadline:
+            time.sleep(0.2)
+    PID_FILE.unlink(missing_ok=True)

@@ -1,0 +1,231 @@
+"""The hosts of one test bed: containers that boot systemd, on a network of their own."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import images
+from .shell import TestbedError, docker, run, step
+
+LABEL = "hypercode.testbed"
+# "The internet" of the test beds (TEST-NET-2): half for the sandbox, half for the test scenarios, so that both can be up.
+RANGES = {
+    "sandbox": ("198.51.100.0/25", "2001:db8:51::/64", "198.51.100."),
+    "molecule": ("198.51.100.128/25", "2001:db8:52::/64", "198.51.100."),
+}
+REGISTRY_OFFSET = 2
+FIRST_HOST_OFFSET = 11
+USER = "debian"
+
+
+@dataclass(frozen=True)
+class Bed:
+    """One test bed: a name, the folder for its state, and which half of the address range it uses."""
+
+    name: str
+    state: Path
+    kind: str = "sandbox"
+    host_kind: str = "bare"
+
+    @property
+    def _base(self) -> int:
+        return 128 if self.kind == "molecule" else 0
+
+    @property
+    def network(self) -> str:
+        return f"hypercode-{self.name}"
+
+    @property
+    def registry(self) -> str:
+        """Address of the registry, host:port."""
+        return f"{RANGES[self.kind][2]}{self._base + REGISTRY_OFFSET}:5000"
+
+    def address(self, index: int) -> str:
+        return f"{RANGES[self.kind][2]}{self._base + FIRST_HOST_OFFSET + index}"
+
+    def container(self, host: str) -> str:
+        return f"hypercode-{self.name}-{host}"
+
+    @property
+    def key(self) -> Path:
+        return self.state / "ssh" / "id_ed25519"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.state / "ssh" / "known_hosts"
+
+
+def cgroup_words() -> list[str]:
+    """Arguments of /sbin/init that make Debian 13's systemd boot on a machine with cgroup v1; none with v2."""
+    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        return []
+    return [
+        "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
+        "systemd.unified_cgroup_hierarchy=0",
+        "systemd.legacy_systemd_cgroup_controller=0",
+    ]
+
+
+def make_network(bed: Bed) -> None:
+    if docker("network", "ls", "--quiet", "--filter", f"name=^{bed.network}$"):
+        return
+    v4, v6, _ = RANGES[bed.kind]
+    try:
+        docker(
+            "network", "create", "--label", f"{LABEL}={bed.name}", "--ipv6", "--subnet", v4, "--subnet", v6, bed.network
+        )
+    except TestbedError as error:
+        if "overlap" in str(error):
+            users = docker("network", "ls", "--filter", f"label={LABEL}", "--format", "{{.Name}}")
+            raise TestbedError(
+                f"The address range {v4} is taken by another test bed ({users.replace(chr(10), ', ')}). "
+                "Take that one down first: ./scripts/sandbox down, or molecule destroy --all."
+            ) from error
+        raise
+
+
+def make_key(bed: Bed) -> None:
+    bed.key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not bed.key.exists():
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"hypercode-{bed.name}", "-f", bed.key])
+
+
+def resolver() -> str:
+    """The machine's own resolvers; the outer engine's 127.0.0.11 is of no use to containers inside the hosts."""
+    lines = Path("/etc/resolv.conf").read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if line.startswith("nameserver")) + "\n"
+
+
+def state_of(container: str) -> str:
+    """Return 'running', 'exited', … or '' when there is no such container."""
+    return docker("inspect", "--format", "{{.State.Status}}", container, check=False)
+
+
+def make_host(bed: Bed, host: str, index: int) -> None:
+    """Create and boot a host; one that exists is only started."""
+    container = bed.container(host)
+    state = state_of(container)
+    if state == "running":
+        return
+    if state:
+        docker("start", container)
+    else:
+        docker(
+            *f"create --name {container} --hostname {host} --network {bed.network}".split(),
+            *f"--ip {bed.address(index)} --label {LABEL}={bed.name}".split(),
+            # --privileged would ask for CAP_SYS_RESOURCE, which a nested machine may not hold.
+            *"--cap-add ALL --cap-drop SYS_RESOURCE --cgroupns private --tty --env container=docker".split(),
+            *"--security-opt seccomp=unconfined --security-opt apparmor=unconfined".split(),
+            *"--security-opt systempaths=unconfined --stop-signal SIGRTMIN+3".split(),
+            "--device-cgroup-rule",
+            "a *:* rwm",
+            *"--tmpfs /run:exec --tmpfs /run/lock --tmpfs /tmp:exec".split(),
+            *f"--volume {container}-docker:/var/lib/docker".split(),
+            images.host_image(bed.host_kind),
+            "/sbin/init",
+            *cgroup_words(),
+        )
+        docker("start", container)
+    # Done again after each start: whatever was interrupted before is made good.
+    put_file(container, "/etc/testbed/resolv.conf", resolver())
+    docker("exec", container, "cp", "/etc/testbed/resolv.conf", "/etc/resolv.conf")
+    key = bed.key.with_suffix(".pub").read_text(encoding="utf-8")
+    put_file(container, f"/home/{USER}/.ssh/authorized_keys", key)
+    docker("exec", container, "chown", "-R", f"{USER}:{USER}", f"/home/{USER}/.ssh")
+    docker("exec", container, "chmod", "0700", f"/home/{USER}/.ssh")
+
+
+def put_file(container: str, path: str, content: str) -> None:
+    folder = path.rpartition("/")[0]
+    docker("exec", "--interactive", container, "sh", "-c", f"mkdir -p {folder} && cat > {path}", stdin=content)
+
+
+def wait_booted(bed: Bed, host: str, timeout: float = 90) -> None:
+    """Wait until systemd says that the boot is over and sshd answers a login."""
+    container = bed.container(host)
+    deadline = time.monotonic() + timeout
+    state = ""
+    while time.monotonic() < deadline:
+        state = docker("exec", container, "systemctl", "is-system-running", check=False)
+        if state in {"running", "degraded"} and run(ssh_words(bed, host) + ["true"], check=False).returncode == 0:
+            return
+        time.sleep(0.5)
+    tail = docker("logs", "--tail", "10", container, check=False)
+    raise TestbedError(f"The host {host} did not boot within {timeout:.0f} s (systemd says '{state}').\n{tail}")
+
+
+def learn_host_keys(bed: Bed, hosts: list[str]) -> None:
+    """Write known_hosts from the keys that the hosts really have, read past the network."""
+    lines = []
+    for host in hosts:
+        address = address_of(bed, host)
+        key = ""
+        deadline = time.monotonic() + 30
+        while not key and time.monotonic() < deadline:
+            key = docker("exec", bed.container(host), "cat", "/etc/ssh/ssh_host_ed25519_key.pub", check=False)
+            time.sleep(0 if key else 0.3)
+        lines.append(f"{address} {' '.join(key.split()[:2])}\n")
+    bed.known_hosts.write_text("".join(lines), encoding="utf-8")
+
+
+def address_of(bed: Bed, host: str) -> str:
+    template = f'{{{{(index .NetworkSettings.Networks "{bed.network}").IPAddress}}}}'
+    address = docker("inspect", "--format", template, bed.container(host), check=False)
+    if not address:
+        configured = f'{{{{(index .NetworkSettings.Networks "{bed.network}").IPAMConfig.IPv4Address}}}}'
+        address = docker("inspect", "--format", configured, bed.container(host), check=False)
+    if not address:
+        raise TestbedError(f"There is no host '{host}' in '{bed.name}'. The hosts are: {', '.join(hosts_of(bed))}.")
+    return address
+
+
+def hosts_of(bed: Bed) -> list[str]:
+    prefix = f"hypercode-{bed.name}-"
+    names = docker(
+        "ps", "--all", "--filter", f"label={LABEL}={bed.name}", "--filter", f"name=^{prefix}", "--format", "{{.Names}}"
+    ).splitlines()
+    return sorted(name.removeprefix(prefix) for name in names if not name.endswith("-registry"))
+
+
+def ssh_words(bed: Bed, host: str) -> list[str]:
+    return [
+        *("ssh", "-i", str(bed.key), "-o", f"UserKnownHostsFile={bed.known_hosts}", "-o", "IdentitiesOnly=yes"),
+        *("-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes"),
+        f"{USER}@{address_of(bed, host)}",
+    ]
+
+
+def reboot(bed: Bed, host: str) -> None:
+    """Reboot a host: an orderly stop of its systemd, then a boot."""
+    docker("stop", "--time", "60", bed.container(host))
+    docker("start", bed.container(host))
+    wait_booted(bed, host)
+
+
+def up(bed: Bed, hosts: list[str]) -> None:
+    make_key(bed)
+    images.host_image(bed.host_kind)
+    make_network(bed)
+    with step(f"Booting {len(hosts)} host{'s' if len(hosts) > 1 else ''}: {', '.join(hosts)}"):
+        for index, host in enumerate(hosts):
+            make_host(bed, host, index)
+        learn_host_keys(bed, hosts)
+        for host in hosts:
+            wait_booted(bed, host)
+
+
+def down(bed: Bed) -> None:
+    """Remove the containers, volumes and networks of this bed, and its state. The image cache stays."""
+    containers = docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={bed.name}").split()
+    volumes = [f"{bed.container(host)}-docker" for host in hosts_of(bed)]
+    if containers:
+        docker("rm", "--force", "--volumes", *containers)
+    known = set(docker("volume", "ls", "--format", "{{.Name}}").splitlines())
+    for volume in (name for name in volumes if name in known):
+        docker("volume", "rm", "--force", volume)
+    for network in docker("network", "ls", "--quiet", "--filter", f"label={LABEL}={bed.name}").split():
+        docker("network", "rm", network)
+    shutil.rmtree(bed.state, ignore_errors=True)

@@ -1,0 +1,232 @@
+"""The images of the test bed, built once and cached by a hash of all that goes into them.
+
+Hosts are `docker import`s of an mmdebstrap root. The stack's images all stand on one Debian 12 root (Python 3.11, and
+the real PostgreSQL, Redis and Prometheus), so that a host pulls one large layer and many tiny ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from .shell import docker, run, step
+
+SOURCES = Path(__file__).resolve().parent.parent / "images"
+PREFIX = "hypercode-testbed"
+
+HOST_PACKAGES = (
+    "systemd systemd-sysv dbus libpam-systemd python3 python3-apt openssh-server sudo iproute2 iputils-ping procps "
+    "ca-certificates kmod cron less netbase"
+).split()
+# What a host that is not about installing Docker has on board already.
+HOST_DOCKER_PACKAGES = "docker.io docker-cli docker-compose iptables nftables git".split()
+APP_PACKAGES = (
+    "python3 python3-psycopg2 postgresql-15 redis-server prometheus docker-registry wget ca-certificates git procps"
+).split()
+# Left out of the root for size: documentation, translations, browser code and Postgres's JIT compiler.
+APP_EXCLUDES = (
+    "/usr/share/doc/*",
+    "/usr/share/man/*",
+    "/usr/share/locale/*",
+    "/usr/share/javascript/*",
+    "/usr/lib/x86_64-linux-gnu/libLLVM*",
+    "/usr/lib/x86_64-linux-gnu/libz3*",
+)
+
+# image name -> lines of its Dockerfile after FROM
+DOCKERFILES: Mapping[str, tuple[str, ...]] = {
+    "agent": ("COPY app/ /app/", 'CMD ["python3", "/app/agent.py"]'),
+    "orchestrator": ("COPY app/ /app/", 'CMD ["python3", "/app/orchestrator.py"]'),
+    "core": (
+        "COPY app/ /app/",
+        "RUN ln -s /app/celery /usr/local/bin/celery",
+        'CMD ["python3", "/app/core.py"]',
+    ),
+    "grafana": (
+        "COPY app/ /app/",
+        "RUN mkdir -p /var/lib/grafana && chown 472:0 /var/lib/grafana",
+        "USER 472",
+        'CMD ["python3", "/app/facade.py", "grafana"]',
+    ),
+    "jaeger": ("COPY app/ /app/", "USER 10001", 'ENTRYPOINT ["python3", "/app/facade.py", "jaeger"]'),
+    "ollama": (
+        "COPY app/ /app/",
+        "RUN ln -s /app/ollama /usr/local/bin/ollama",
+        'ENTRYPOINT ["/usr/local/bin/ollama"]',
+        'CMD ["serve"]',
+    ),
+    "postgres": (
+        "COPY postgres/entrypoint /usr/local/bin/entrypoint",
+        "ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        # The official image's user id, so that compose.yaml is the same for both.
+        "RUN rm -rf /var/lib/postgresql/15 && groupmod -g 999 postgres && usermod -u 999 -g 999 postgres"
+        " && mkdir -p /var/lib/postgresql/data && chown -R 999:999 /var/lib/postgresql",
+        'ENTRYPOINT ["/usr/local/bin/entrypoint"]',
+        "STOPSIGNAL SIGINT",
+        'CMD ["postgres"]',
+    ),
+    "redis": (
+        "COPY redis/entrypoint /usr/local/bin/entrypoint",
+        "RUN groupmod -g 999 redis && usermod -u 999 -g 999 redis && mkdir /data && chown 999:999 /data",
+        "WORKDIR /data",
+        'ENTRYPOINT ["/usr/local/bin/entrypoint"]',
+        'CMD ["redis-server"]',
+    ),
+    "prometheus": (
+        "RUN mkdir /prometheus && chown 65534:65534 /prometheus",
+        "USER 65534",
+        'ENTRYPOINT ["/usr/bin/prometheus"]',
+    ),
+}
+SPECIALISTS = (
+    "project-strategist",
+    "frontend-specialist",
+    "backend-specialist",
+    "database-architect",
+    "qa-engineer",
+    "devops-engineer",
+    "security-engineer",
+    "system-architect",
+)
+# service of the stack -> which of the images above stands in for it
+STAND_INS: Mapping[str, str] = {
+    **dict.fromkeys(SPECIALISTS, "agent"),
+    "crew-orchestrator": "orchestrator",
+    "hypercode-core": "core",
+}
+INFRASTRUCTURE = ("postgres", "redis", "prometheus", "grafana", "jaeger", "ollama")
+VERSIONS = ("1.0.0", "1.1.0")
+
+
+def digest_of(*parts: object, folders: tuple[Path, ...] = ()) -> str:
+    """Twelve hex digits that change when any of the parts or any file in the folders changes."""
+    total = hashlib.sha256(repr(parts).encode())
+    for folder in folders:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+            total.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()[:12]
+
+
+def exists(image: str) -> bool:
+    return bool(docker("images", "--quiet", image))
+
+
+def bootstrap(image: str, suite: str, packages: list[str], *, excludes: tuple[str, ...] = ()) -> None:
+    """Make a Debian root with mmdebstrap and import it. The mirror is the machine's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        tar = Path(folder) / "root.tar"
+        hook = 'test -e "$1/usr/bin/python" || ln -s python3 "$1/usr/bin/python"'
+        run(
+            [
+                "mmdebstrap",
+                "--variant=minbase",
+                f"--include={','.join(packages)}",
+                *(f"--dpkgopt=path-exclude={pattern}" for pattern in excludes),
+                f"--customize-hook={hook}",
+                suite,
+                tar,
+            ]
+        )
+        docker("import", tar, image)
+
+
+def build(image: str, base: str, lines: tuple[str, ...], *extra: str) -> None:
+    """Build one image from the sources folder."""
+    text = "\n".join((f"FROM {base}", *lines, *extra, ""))
+    docker("build", "--quiet", "--tag", image, "--file", "-", str(SOURCES), stdin=text)
+
+
+HOST_LINES = (
+    "COPY host/testbed-prepare /usr/local/sbin/testbed-prepare",
+    "COPY host/testbed-prepare.service /etc/systemd/system/",
+    "RUN systemctl enable testbed-prepare.service && systemctl mask systemd-modules-load.service"
+    # The network is the outer engine's: nothing in here would ever report it as online.
+    " systemd-networkd.service systemd-networkd-wait-online.service systemd-networkd.socket"
+    " && rm -f /etc/ssh/ssh_host_* /etc/machine-id && useradd --create-home --shell /bin/bash debian"
+    " && echo 'debian ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/debian",
+    "STOPSIGNAL SIGRTMIN+3",
+)
+HOST_DOCKER_LINES = (
+    "RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq"
+    f" --no-install-recommends {' '.join(HOST_DOCKER_PACKAGES)} && apt-get clean",
+)
+
+
+def host_image(kind: str) -> str:
+    """Make the image of a test host: `bare` as a provider hands it out, `docker` with an engine installed."""
+    base = f"{PREFIX}/host-bare:{digest_of(HOST_PACKAGES, HOST_LINES, folders=(SOURCES / 'host',))}"
+    if not exists(base):
+        with step("Building the image of a bare Debian 13 host (once)"):
+            root = f"{PREFIX}/host-root:{digest_of(HOST_PACKAGES)}"
+            if not exists(root):
+                bootstrap(root, "trixie", HOST_PACKAGES)
+            build(base, root, HOST_LINES)
+    if kind == "bare":
+        return base
+    image = f"{PREFIX}/host-{kind}:{digest_of(base, HOST_DOCKER_LINES)}"
+    if not exists(image):
+        with step("Building the image of a host that has Docker (once)"):
+            build(image, base, HOST_DOCKER_LINES)
+    return image
+
+
+def app_base() -> str:
+    image = f"{PREFIX}/app-root:{digest_of(APP_PACKAGES, APP_EXCLUDES)}"
+    if not exists(image):
+        with step("Building the root of the stack's images (once)"):
+            bootstrap(image, "bookworm", APP_PACKAGES, excludes=APP_EXCLUDES)
+    return image
+
+
+def registry_image() -> str:
+    """Make the image of the registry with all the stack's images in it, pushed once and then cached whole."""
+    base = app_base()
+    sources = digest_of(base, DOCKERFILES, STAND_INS, VERSIONS, folders=(SOURCES,))
+    image = f"{PREFIX}/registry-full:{sources}"
+    if exists(image):
+        return image
+    empty = f"{PREFIX}/registry-empty:{sources}"
+    seed = f"{PREFIX}-seed-{sources}"
+    with step("Building the stack's images and filling the registry (once)"):
+        build(
+            empty,
+            base,
+            (
+                "COPY registry/config.yml /etc/docker/registry/config.yml",
+                "COPY registry/neighbour /usr/local/bin/neighbour",
+                "RUN mkdir -p /srv/git /srv/registry",
+                'CMD ["/usr/local/bin/neighbour"]',
+            ),
+        )
+        docker("rm", "--force", seed, check=False)
+        docker("run", "--detach", "--name", seed, "--publish", "127.0.0.1::5000", empty)
+        try:
+            address = docker("port", seed, "5000/tcp").splitlines()[0]
+            push_all(address, base)
+            docker("stop", seed)
+            docker("commit", seed, image)
+        finally:
+            docker("rm", "--force", "--volumes", seed, check=False)
+    return image
+
+
+def push_all(address: str, base: str) -> None:
+    """Build every stand-in in every version and push them to a registry on loopback."""
+    remote = f"{address}/sandbox/base:debian12"
+    docker("tag", base, remote)
+    docker("push", "--quiet", remote)
+    docker("rmi", remote)
+    for name, lines in DOCKERFILES.items():
+        versions = VERSIONS if name in set(STAND_INS.values()) else ("stand-in",)
+        for version in versions:
+            local = f"{PREFIX}/{name}:{version}"
+            build(local, base, lines, f"ENV APP_VERSION={version}")
+            targets = [service for service, source in STAND_INS.items() if source == name]
+            for target in [f"hypercode/{service}" for service in targets] or [f"sandbox/{name}"]:
+                remote = f"{address}/{target}:{version}"
+                docker("tag", local, remote)
+                docker("push", "--quiet", remote)
+                docker("rmi", remote)
+            docker("rmi", local)

@@ -1,0 +1,100 @@
+"""Writes an Ansible inventory for the hosts of a test bed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from . import hosts, registry
+from .hosts import Bed
+from .images import INFRASTRUCTURE, VERSIONS
+
+
+def write_file(path: Path, content: str, mode: int = 0o644) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(content)
+    temporary.replace(path)
+
+
+def as_yaml(document: dict[str, Any], comment: str) -> str:
+    """Return YAML. JSON is YAML, one key a line is enough to read it."""
+    lines = [f"{key}: {json.dumps(value)}" for key, value in document.items()]
+    return f"---\n# {comment}\n" + "\n".join(lines) + "\n"
+
+
+def hosts_document(bed: Bed, names: list[str]) -> str:
+    """Return hosts.yml."""
+    entries = {
+        name: {
+            "ansible_host": hosts.address_of(bed, name),
+            "ansible_user": hosts.USER,
+            "ansible_ssh_private_key_file": str(bed.key),
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={bed.known_hosts} -o IdentitiesOnly=yes",
+        }
+        for name in names
+    }
+    return as_yaml({"hypercode": {"hosts": entries}}, "Written by the test bed; not under version control.")
+
+
+def stack_variables(bed: Bed) -> dict[str, Any]:
+    """Return what makes a host of this bed deploy the stand-ins from the bed's own registry."""
+    return {
+        "docker_source": "distro",
+        "docker_registries": [
+            {
+                "host": bed.registry,
+                "ca_file": str(registry.ca_file(bed)),
+                "username": registry.LOGIN,
+                "password": "{{ sandbox_registry_password }}",
+            }
+        ],
+        "stack_registry": f"{bed.registry}/hypercode",
+        "stack_version": VERSIONS[0],
+        "stack_images": {
+            name: {"image": f"{bed.registry}/sandbox/{name}", "tag": "stand-in", "digest": ""} for name in INFRASTRUCTURE
+        },
+        # The machine below has little memory to promise; limits stay as they are in production.
+        "preflight_memory_min_mb": 2000,
+        "preflight_disk_min_gb": 5,
+    }
+
+
+def secret_variables(bed: Bed) -> dict[str, Any]:
+    """Return fresh secrets. The database's password holds what breaks a URL that is not percent-encoded."""
+    token = secrets.token_urlsafe
+    return {
+        "sandbox_registry_password": registry.password(bed),
+        "stack_secrets": {
+            "POSTGRES_PASSWORD": f"{token(18)}@:/?#{token(6)}",
+            "REDIS_PASSWORD": token(24),
+            "API_KEY": token(32),
+            "HYPERCODE_JWT_SECRET": token(48),
+            "HYPERCODE_MEMORY_KEY": secrets.token_hex(16),
+            "ANTHROPIC_API_KEY": f"no-real-key-{token(24)}",
+            "GRAFANA_ADMIN_PASSWORD": token(18),
+        },
+    }
+
+
+def write(bed: Bed, folder: Path, names: list[str], hosts_file: str = "hosts.yml") -> None:
+    """Write the inventory. Secrets that are there already stay: the data on the hosts was made with them."""
+    write_file(folder / hosts_file, hosts_document(bed, names))
+    variables = folder / "group_vars" / "hypercode"
+    write_file(
+        variables / "testbed.yml", as_yaml(stack_variables(bed), "Stand-ins from the test bed's registry; never for production.")
+    )
+    vault = variables / "testbed_secrets.yml"
+    if not vault.exists():
+        write_file(vault, as_yaml(secret_variables(bed), "Made at random for this test bed."), mode=0o600)
+
+
+def remove(folder: Path, hosts_file: str) -> None:
+    """Remove what `write` wrote."""
+    for name in (hosts_file, "group_vars/hypercode/testbed.yml", "group_vars/hypercode/testbed_secrets.yml"):
+        (folder / name).unlink(missing_ok=True)

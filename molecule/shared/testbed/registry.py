@@ -1,0 +1,89 @@
+"""The neighbour of the hosts: an image registry with TLS and a login, and git repositories to build from."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+
+from . import hosts, images
+from .hosts import Bed
+from .shell import TestbedError, docker, run, step
+
+LOGIN = "sandbox"
+
+
+def container(bed: Bed) -> str:
+    return bed.container("registry")
+
+
+def ca_file(bed: Bed) -> Path:
+    return bed.state / "tls" / "ca.crt"
+
+
+def password(bed: Bed) -> str:
+    """The registry's password: made once for each test bed."""
+    path = bed.state / "tls" / "password"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
+def make_certificate(bed: Bed) -> None:
+    """Make a certificate authority and a server certificate for the registry's address."""
+    folder = bed.state / "tls"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if (folder / "server.crt").exists():
+        return
+    address = bed.registry.partition(":")[0]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    run(
+        ["openssl", "req", "-x509", *curve, "-days", "30", "-subj", "/CN=hypercode test bed CA"]
+        + ["-keyout", folder / "ca.key", "-out", folder / "ca.crt"]
+    )
+    run(
+        ["openssl", "req", "-x509", *curve, "-days", "30", "-subj", f"/CN={address}"]
+        + ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-addext", f"subjectAltName=IP:{address}"]
+        + ["-addext", "basicConstraints=critical,CA:FALSE"]
+        + ["-keyout", folder / "server.key", "-out", folder / "server.crt.new"]
+    )
+    (folder / "server.crt.new").rename(folder / "server.crt")
+
+
+def htpasswd(bed: Bed) -> str:
+    """Return a bcrypt line for the registry. bcrypt comes with the virtual environment."""
+    import bcrypt  # noqa: PLC0415  Not there yet when this file is first imported.
+
+    return f"{LOGIN}:{bcrypt.hashpw(password(bed).encode(), bcrypt.gensalt(5)).decode()}\n"
+
+
+def up(bed: Bed) -> None:
+    image = images.registry_image()
+    if hosts.state_of(container(bed)) == "running" and docker("inspect", "--format", "{{.Config.Image}}", container(bed)) == image:
+        return
+    with step(f"Starting the registry at {bed.registry}"):
+        make_certificate(bed)
+        folder = bed.state / "tls"
+        (folder / "htpasswd").write_text(htpasswd(bed), encoding="utf-8")
+        docker("rm", "--force", "--volumes", container(bed), check=False)
+        docker(
+            *f"run --detach --name {container(bed)} --network {bed.network}".split(),
+            *f"--ip {bed.registry.partition(':')[0]} --label {hosts.LABEL}={bed.name}".split(),
+            *("--volume", f"{folder}:/tls:ro"),
+            *("--env", "REGISTRY_HTTP_TLS_CERTIFICATE=/tls/server.crt", "--env", "REGISTRY_HTTP_TLS_KEY=/tls/server.key"),
+            *("--env", "REGISTRY_AUTH=htpasswd", "--env", "REGISTRY_AUTH_HTPASSWD_REALM=sandbox"),
+            *("--env", "REGISTRY_AUTH_HTPASSWD_PATH=/tls/htpasswd"),
+            image,
+        )
+        deadline = time.monotonic() + 30
+        probe = "import socket; socket.create_connection(('127.0.0.1', 5000), 2)"
+        while not is_answering(bed, probe):
+            if time.monotonic() > deadline:
+                raise TestbedError(f"The registry does not answer:\n{docker('logs', container(bed), check=False)}")
+            time.sleep(0.3)
+
+
+def is_answering(bed: Bed, probe: str) -> bool:
+    return run(["docker", "exec", container(bed), "python3", "-c", probe], check=False).returncode == 0
