@@ -1,0 +1,54 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs one program without a shell and never raises: what happened is in the exit code, as a shell would say it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+TIMED_OUT = 124
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+# What an operator's root shell has; cron and some logins leave the sbin folders out.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """Exit code and what the program printed."""
+
+    code: int
+    stdout: str = ""
+    stderr: str = ""
+
+
+def run_command(
+    argv: Sequence[str], *, timeout: float, environment: Mapping[str, str] | None = None, inherit: bool = True
+) -> CommandResult:
+    """Run `argv` for at most `timeout` seconds, messages untranslated, nothing to read on its standard input.
+
+    With `inherit` false the program sees nothing of this process's environment but HOME.
+    """
+    inherited = os.environ if inherit else {"HOME": os.environ.get("HOME", "/root")}
+    try:
+        done = subprocess.run(
+            list(argv),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            check=False,
+            env={**inherited, "LC_ALL": "C.UTF-8", "PATH": PATH, **(environment or {})},
+        )
+    except subprocess.TimeoutExpired:
+        return CommandResult(TIMED_OUT, "", f"{argv[0]} did not end within {timeout:.0f} s")
+    except FileNotFoundError:
+        return CommandResult(NOT_FOUND, "", f"{argv[0]}: command not found")
+    except OSError as error:
+        return CommandResult(NOT_EXECUTABLE, "", f"{argv[0]} cannot be run: {error.strerror}")
+    return CommandResult(done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,26 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult, run_command
+
+
+def test_returns_what_the_program_said() -> None:
+    program = "import sys, os; print('out', sys.stdin.read()); print(os.environ['X'], file=sys.stderr); sys.exit(3)"
+    result = run_command([sys.executable, "-c", program], timeout=10, environment={"X": "err"})
+    assert result == CommandResult(3, "out \n", "err\n")
+
+
+def test_nothing_is_raised(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("x")
+    assert run_command(["no-such-program"], timeout=10).code == 127
+    assert run_command([str(plain)], timeout=10).code == 126
+    assert run_command(["sleep", "5"], timeout=0.05) == CommandResult(124, "", "sleep did not end within 0 s")
+
+
+def test_undecodable_output_is_kept_readable() -> None:
+    assert run_command(["printf", r"a\377b"], timeout=10).stdout == "a\ufffdb"
