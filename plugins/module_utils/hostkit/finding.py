@@ -1,0 +1,55 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A finding: one thing that is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+ERROR = "error"
+WARNING = "warning"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One result of a check.
+
+    ``rule`` is a stable identifier, ``severity`` is ``error`` or ``warning``, ``name`` is the thing that is
+    wrong (a variable, a path, a port), ``message`` says what is wrong and ``fix`` what to do next.
+    """
+
+    rule: str
+    severity: str
+    name: str
+    message: str
+    fix: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The finding as plain strings, for JSON."""
+        return {field: str(value) for field, value in dataclasses.asdict(self).items()}
+
+
+def errors(findings: Iterable[Finding]) -> list[Finding]:
+    """Only the findings that must stop a deploy."""
+    return [finding for finding in findings if finding.severity == ERROR]
+
+
+def warnings(findings: Iterable[Finding]) -> list[Finding]:
+    """Only the findings that the user should know of."""
+    return [finding for finding in findings if finding.severity == WARNING]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def summary(findings: Iterable[Finding], where: str) -> str:
+    """One line that says how many findings there are, and where. What they are is shown from the findings."""
+    listed = list(findings)
+    bad, advice = errors(listed), warnings(listed)
+    and_warnings = f", {_counted(len(advice), 'warning')}" if advice else ""
+    if not bad:
+        return f"{where}: no problems{and_warnings}."
+    return f"{where}: {_counted(len(bad), 'problem')}{and_warnings}. Nothing was changed."

@@ -1,0 +1,54 @@
+"""Findings as data and as one line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import (
+    ERROR,
+    WARNING,
+    Finding,
+    errors,
+    summary,
+    warnings,
+)
+
+
+class Tagged(str):
+    """As Ansible hands strings over: a subclass."""
+
+
+def finding(severity: str = ERROR) -> Finding:
+    return Finding("rule", severity, "thing", "It is broken.", "Mend it.")
+
+
+def test_as_dict_is_plain_json() -> None:
+    data = Finding("rule", ERROR, Tagged("thing"), Tagged("text"), "fix").as_dict()
+    assert json.loads(json.dumps(data)) == {
+        "rule": "rule",
+        "severity": "error",
+        "name": "thing",
+        "message": "text",
+        "fix": "fix",
+    }
+    assert {type(value) for value in data.values()} == {str}
+
+
+def test_errors_and_warnings_part_the_findings() -> None:
+    listed = [finding(), finding(WARNING), finding()]
+    assert len(errors(listed)) == 2
+    assert len(warnings(listed)) == 1
+
+
+@pytest.mark.parametrize(
+    ("severities", "text"),
+    [
+        ([], "web1: no problems."),
+        ([WARNING, WARNING], "web1: no problems, 2 warnings."),
+        ([ERROR], "web1: 1 problem. Nothing was changed."),
+        ([ERROR, ERROR, WARNING], "web1: 2 problems, 1 warning. Nothing was changed."),
+    ],
+)
+def test_summary_counts(severities: list[str], text: str) -> None:
+    assert summary([finding(severity) for severity in severities], "web1") == text
