@@ -57,7 +57,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         except AnsibleActionFail as error:
             # A result, not an exception: a caller that collects findings gets this one too.
             finding = Finding("option", "error", None, str(error), "correct the option of the task", "options")
-            return {**result, "changed": False, "failed": True, "msg": str(error), "findings": [finding.as_dict()]}
+            nothing: dict[str, Any] = {"ignored": [], "warnings": [], "variables": {}}
+            failure = {"changed": False, "failed": True, "msg": str(error), "findings": [finding.as_dict()]}
+            return {**result, **nothing, **failure}
         files = [self._loader.path_dwim(file) for file in options["files"]]
         directory = options["project_directory"]
         directory = self._loader.path_dwim(directory) if directory else str(PurePath(files[0]).parent) if files else "/"

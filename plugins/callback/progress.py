@@ -61,13 +61,14 @@ from ansible import constants as C
 from ansible import context
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback import CallbackBase
-from ansible.template import Templar
 from ansible_collections.hypercode.deploy.plugins.module_utils import progress_core, progress_live
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.board_text import clean_text, one_line, shorten
 from ansible_collections.hypercode.deploy.plugins.module_utils.progress_core import Closing, FailureLog
 from ansible_collections.hypercode.deploy.plugins.module_utils.progress_live import Delay, LiveLine
 from ansible_collections.hypercode.deploy.plugins.module_utils.progress_run import BAD, CHANGED, GOOD, PLAIN, Run
 from ansible_collections.hypercode.deploy.plugins.module_utils.progress_timing import Eta, TimingStore, run_key
+from ansible_collections.hypercode.deploy.plugins.plugin_utils import progress_ansible
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.progress_ansible import task_name
 
 # How long a failure waits for other hosts to fail the same way.
 _GATHER_SECONDS = 2.0
@@ -149,12 +150,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """A play, or the next batch of one."""
         self._show_failures()
-        self._play, known = play, 0
-        hosts: list[str] = []
-        with contextlib.suppress(Exception):  # The number of hosts is worth no failed run.
-            variables = play.get_variable_manager().get_vars(play=play)
-            hosts = [str(host) for host in variables["ansible_play_batch"]]
-            known = len(variables["groups"]["all"])
+        self._play = play
+        hosts, known = progress_ansible.hosts_of(play)
         self._run.start_play(one_line(play.get_name()), hosts)
         if not self._key:
             self._load_timings(known)
@@ -165,10 +162,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """The next task, and perhaps the next phase."""
-        # Under these strategies the hosts are in different roles at the same time.
-        free = str(getattr(self._play, "strategy", "")).rpartition(".")[2] in ("free", "host_pinned")
-        role = task._role.get_name(include_role_fqcn=False) if task._role and not free else ""
-        self._start_task(task, one_line(role or (self._play.get_name() if self._play else "")))
+        self._start_task(task, progress_ansible.phase_name(self._play, task))
 
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         """A handler: it belongs to the phase that called for it."""
@@ -180,7 +174,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             raise KeyboardInterrupt
         if self._run.is_new_task(task._uuid):
             self._show_failures()
-        self._run.start_task(task._uuid, self._fresh_name(task), phase)
+        self._run.start_task(task._uuid, task_name(task), phase)
         self._refresh()
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
@@ -263,7 +257,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """A host that does not answer."""
         self._finish(result)
-        lines = progress_core.unreachable_lines(result.host.get_name(), self._login(result), result.result.get("msg"))
+        login = progress_ansible.login_of(self._play, result)
+        lines = progress_core.unreachable_lines(result.host.get_name(), login, result.result.get("msg"))
         self._tell_failed("UNREACHABLE", result, ignored=result.task.ignore_unreachable is True, lines=lines)
 
     def _tell_failed(
@@ -330,7 +325,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_playbook_on_notify(self, handler: Any, host: Any) -> None:
         """A handler will run later."""
         if self._display.verbosity >= 2:
-            self._say(f"notified  {host}  {self._fresh_name(handler)}", _QUIET)
+            self._say(f"notified  {host}  {task_name(handler)}", _QUIET)
 
     def _finish(self, result: Any, *, ran: bool = True, changed: bool = False) -> None:
         self._run.finish(result.host.get_name(), result.task._uuid, ran=ran, changed=changed)
@@ -342,16 +337,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _place(result: Any) -> tuple[str, str]:
         return result.host.get_name(), result.task._uuid
 
-    @staticmethod
-    def _fresh_name(task: Any) -> str:
-        try:
-            return one_line(task.get_name(include_role_fqcn=False))
-        except TypeError:
-            # An include_role names itself without a choice.
-            return one_line(task.get_name())
-
     def _name(self, result: Any) -> str:
-        return self._run.label_of(result.task._uuid) or self._fresh_name(result.task)
+        return self._run.label_of(result.task._uuid) or task_name(result.task)
 
     def _item(self, result: Any) -> str:
         return f"  (item: {shorten(one_line(self._get_item_label(result.result)), 60)})"
@@ -378,27 +365,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             self._live.stop()
             self._live = None
 
-    # What earlier runs and the inventory tell
-
     def _load_timings(self, known_hosts: int) -> None:
         self._store = TimingStore.at(self.get_option("timings_file"), C.CONFIG_FILE)
         names = ("inventory", "check", "tags", "skip_tags", "subset", "start_at_task")
         options = {name: context.CLIARGS.get(name) for name in names}
         self._key = run_key(getattr(self._playbook, "_file_name", None), hosts=known_hosts, **options)
         self._run.eta = Eta(self._store.load(self._key))
-
-    def _login(self, result: Any) -> dict[str, object]:
-        """Where Ansible tried to log in, from the variables of the host."""
-        try:
-            variables = self._play.get_variable_manager().get_vars(self._play, result.host, result.task)
-        except Exception:  # A poorer message is better than none.
-            variables = result.host.get_vars()
-        delegated = result.result.get("_ansible_delegated_vars")
-        variables = {**variables, **(delegated if isinstance(delegated, Mapping) else {})}
-        templar = Templar(loader=self._play.get_loader(), variables=variables)
-        return progress_core.login(
-            lambda name: templar.template(variables.get(name)),
-            result.task.remote_user or context.CLIARGS.get("remote_user"),
-            context.CLIARGS.get("private_key_file"),
-            result.task.connection,
-        )

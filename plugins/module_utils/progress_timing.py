@@ -103,7 +103,7 @@ class TimingStore:
         # The key used last comes first, so that the oldest fall off at the end.
         table = dict([(key, runs), *table.items()][:_KEPT_KEYS])
         try:
-            self._write(json.dumps({"version": 1, "runs": table}, separators=(",", ":")))
+            _write(self._path, json.dumps({"version": 1, "runs": table}, separators=(",", ":")))
         except OSError:
             return False
         return True
@@ -120,21 +120,21 @@ class TimingStore:
             return {}
         return {key: [_steps(run) for run in runs] for key, runs in table.items() if isinstance(runs, list)}
 
-    def _write(self, text: str) -> None:
-        assert self._path is not None  # noqa: S101 - for the type checker
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp makes the file with mode 0600.
-        handle, name = tempfile.mkstemp(prefix=".progress-", dir=self._path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self._path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # mkstemp makes the file with mode 0600.
+    handle, name = tempfile.mkstemp(prefix=".progress-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
 
 
 def _steps(run: object) -> Steps:

@@ -123,32 +123,13 @@ options:
     elements: str
     default: []
   findings:
-    description: Findings of an earlier check of the same host, to be reported together with those of this one.
+    description:
+      - Findings of an earlier check of the same host, to be reported together with those of this one.
+      - Each has C(rule) and C(message), and may have C(severity) (V(error) or V(warning), V(error) by default), C(name) and
+        C(fix).
     type: list
     elements: dict
     default: []
-    suboptions:
-      rule:
-        description: Identifier of the rule.
-        type: str
-        required: true
-      severity:
-        description: Whether the finding stops a deploy.
-        type: str
-        choices: [error, warning]
-        default: error
-      name:
-        description: What is wrong.
-        type: str
-        default: ""
-      message:
-        description: What is wrong with it.
-        type: str
-        required: true
-      fix:
-        description: What to do next.
-        type: str
-        default: ""
   fail_on_findings:
     description: Fail when there is a finding of severity V(error).
     type: bool
@@ -277,8 +258,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import capacity, host_reader
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import (
-    Finding,
     errors,
+    read_findings,
     summary,
     warnings,
 )
@@ -341,18 +322,8 @@ def argument_spec() -> dict[str, Any]:
         "clock_round_trip_max_s": {"type": "float", "default": 25},
         "python_min": {"type": "str", "default": "3.11"},
         "packages": {"type": "list", "elements": "str", "default": []},
-        "findings": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "rule": {"type": "str", "required": True},
-                "severity": {"type": "str", "choices": ["error", "warning"], "default": "error"},
-                "name": {"type": "str", "default": ""},
-                "message": {"type": "str", "required": True},
-                "fix": {"type": "str", "default": ""},
-            },
-        },
+        # Judged by read_findings: Ansible reserves "message" as the name of an option.
+        "findings": {"type": "list", "elements": "dict", "default": []},
         "fail_on_findings": {"type": "bool", "default": True},
     }
 
@@ -365,6 +336,10 @@ def main() -> None:
         wanted = requirements(params, capacity.parse_version(params["python_min"]))
     except ValueError:
         module.fail_json(msg=f"python_min: {params['python_min']!r} is not a version such as 3.11.")
+    try:
+        earlier = read_findings(params["findings"])
+    except ValueError as error:
+        module.fail_json(msg=f"findings: {error}.")
     uid = os.geteuid()
     try:
         state = host_reader.read_host(
@@ -380,7 +355,7 @@ def main() -> None:
         )
     except OSError as error:
         module.fail_json(msg=f"The host could not be examined: {error.strerror or error} ({error.filename}).")
-    found = [Finding(**item) for item in params["findings"]] + capacity.judge(state, wanted)
+    found = earlier + capacity.judge(state, wanted)
     result = {
         "changed": False,
         "findings": [finding.as_dict() for finding in found],

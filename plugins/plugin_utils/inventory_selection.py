@@ -184,7 +184,7 @@ def names_something(part: str, names: Iterable[str]) -> bool:
             return any(re.match(part[1:], name) for name in listed)
         except re.error:
             return False
-    return part in listed or any(fnmatch.fnmatchcase(name, pattern) for pattern in {part, plain} for name in listed)
+    return part in listed or any(fnmatch.fnmatchcase(name, pattern) for pattern in (part, plain) for name in listed)
 
 
 def _group_findings(group: str, chosen: Chosen, project: Project, command: Sequence[str]) -> list[Finding]:

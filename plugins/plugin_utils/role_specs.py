@@ -100,9 +100,11 @@ def trusted(value: Any) -> Any:
         return {key: trusted(item) for key, item in value.items()}
     if isinstance(value, list):
         return [trusted(item) for item in value]
-    if type(value) is str and any(sign in value for sign in _TEMPLATE_SIGNS):
+    if isinstance(value, _Opaque):
+        return str(value)
+    if isinstance(value, str) and any(sign in value for sign in _TEMPLATE_SIGNS):
         return trust_as_template(value)
-    return str(value) if isinstance(value, _Opaque) else value
+    return value
 
 
 def load_role(path: Path) -> RoleSpec | None:

@@ -179,7 +179,13 @@ def value_problems(name: str, spec: Mapping[str, Any], value: Any, show: bool) -
         # Ansible would turn it into text without a word.
         return [f"{name} must be text, not {kind('dict' if isinstance(value, dict) else 'list')}."]
     problems: dict[str, None] = {}
-    for error in ArgumentSpecValidator({name: dict(spec)}).validate({name: value}).errors.errors:
+    try:
+        found = ArgumentSpecValidator({name: dict(spec)}).validate({name: value}).errors.errors
+    except OverflowError:  # Ansible does not expect an infinite number where it wants a whole one.
+        if spec.get("type") != "int":
+            return [f"A number in {name} is infinite. It must be {kind('int')}."]
+        found = [ArgumentTypeError("infinite")]
+    for error in found:
         top = _top_problem(name, spec, value, error, show)
         if top:
             # What follows is said about a value that is wrong as a whole.

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import re
-import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _GAP = 2
+_INDENT = " " * 4
 _NARROW_SERVICE = 12
 
 
@@ -42,12 +42,31 @@ def shorten(text: str, width: int, *, unicode: bool = True) -> str:
         return text
     mark = "…" if unicode else "..."
     mark = mark if text_width(mark) < width else ""
-    room, kept = max(0, width - text_width(mark)), ""
-    for char in text:
-        if text_width(kept + char) > room:
-            break
-        kept += char
-    return kept.rstrip() + mark if width > 0 else ""
+    return _beginning(text, width - text_width(mark)).rstrip() + mark if width > 0 else ""
+
+
+def wrap_text(text: str, width: int) -> list[str]:
+    """``text`` as lines of at most ``width`` columns (2 or more), broken between words or, in wide ones, inside."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and text_width(lines[-1]) + 1 + text_width(word) <= width:
+            lines[-1] += f" {word}"
+            continue
+        rest = word
+        while rest:
+            lines.append(_beginning(rest, width) or rest[0])
+            rest = rest.removeprefix(lines[-1])
+    return lines
+
+
+def _beginning(text: str, width: int) -> str:
+    """As much of ``text`` as ``width`` columns hold."""
+    used = 0
+    for index, char in enumerate(text):
+        used += text_width(char)
+        if used > width:
+            return text[:index]
+    return text
 
 
 def human_size(value: object) -> str:
@@ -72,8 +91,8 @@ def render_board(rows: Sequence[Mapping[str, object]], *, title: str, width: int
 
     ``rows`` are mappings with the keys ``service``, ``class``, ``state``, ``health``, ``restarts``, ``image``,
     ``memory_bytes``, ``memory_limit_bytes`` and ``note``, each of which may be missing. ``title`` names the host.
-    ``width`` is in terminal columns. A healthy row starts with ``✓`` (``ok`` without ``unicode``), any other with ``✗``
-    (``!!``). The text has no trailing newline and no colour.
+    ``width`` is in terminal columns, 20 at the least; only the headline may be longer. A healthy row starts with ``✓``
+    (``ok`` without ``unicode``), any other with ``✗`` (``!!``). The text has no trailing newline and no colour.
     """
     lines = [_headline(rows, one_line(title))]
     if rows:
@@ -131,8 +150,7 @@ def _with_note(line: str, note: str, width: int) -> list[str]:
         return [line]
     if text_width(line) + _GAP + text_width(note) <= width:
         return [f"{line}{' ' * _GAP}{note}"]
-    indent = " " * 4
-    return [line, *textwrap.wrap(note, width, initial_indent=indent, subsequent_indent=indent)]
+    return [line, *(f"{_INDENT}{part}" for part in wrap_text(note, width - len(_INDENT)))]
 
 
 def _total(columns: Iterable[list[str]]) -> int:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 ERROR = "error"
 WARNING = "warning"
@@ -29,6 +29,31 @@ class Finding:
     def as_dict(self) -> dict[str, str]:
         """The finding as plain strings, for JSON."""
         return {field: str(value) for field, value in dataclasses.asdict(self).items()}
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Finding))
+
+
+def read_findings(items: Iterable[Mapping[str, object]]) -> list[Finding]:
+    """Findings from dictionaries as ``as_dict`` gives them; only ``rule`` and ``message`` must be there.
+
+    Raises ValueError, which says what is wrong with which of them.
+    """
+    return [_read(number, item) for number, item in enumerate(items, 1)]
+
+
+def _read(number: int, item: Mapping[str, object]) -> Finding:
+    unknown = sorted(str(key) for key in item if key not in _FIELDS)
+    if unknown:
+        raise ValueError(f"entry {number} has {', '.join(unknown)}; it may have {', '.join(_FIELDS)}")
+    texts = {field: "" if item.get(field) is None else str(item[field]) for field in _FIELDS}
+    texts["severity"] = texts["severity"] or ERROR
+    missing = [field for field in ("rule", "message") if not texts[field]]
+    if missing:
+        raise ValueError(f"entry {number} lacks {' and '.join(missing)}")
+    if texts["severity"] not in (ERROR, WARNING):
+        raise ValueError(f"entry {number}: severity must be {ERROR} or {WARNING}")
+    return Finding(**texts)
 
 
 def errors(findings: Iterable[Finding]) -> list[Finding]:

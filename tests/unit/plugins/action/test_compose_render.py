@@ -11,7 +11,6 @@ from unittest.mock import MagicMock
 
 import pytest
 import yaml
-from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.hypercode.deploy.plugins.action import compose_render
 from ansible_collections.hypercode.deploy.plugins.action.compose_render import ARGUMENTS, ActionModule, plain
@@ -30,10 +29,11 @@ services:
 def run(
     tmp_path: Path, args: dict[str, Any], text: str = COMPOSE, diff: bool = False, slurp: Any = None
 ) -> dict[str, Any]:
-    """The action's result; ``slurp`` is what the host answers, asking without one is an error."""
+    """The action's result; an argument of None is left out. ``slurp`` is what the host answers, if it may be asked."""
     (tmp_path / "compose.yaml").write_text(text)
     task = MagicMock()
-    task.args = {"project_name": "demo", "files": ["compose.yaml"], **args}
+    given = {"project_name": "demo", "files": ["compose.yaml"], **args}
+    task.args = {name: value for name, value in given.items() if value is not None}
     task.async_val = 0
     task.check_mode = True
     task.diff = diff
@@ -105,10 +105,28 @@ def test_warnings_are_lines(tmp_path: Path) -> None:
     assert len(result["warnings"]) == 1
 
 
-def test_unknown_and_missing_options(tmp_path: Path) -> None:
-    for args in ({"flies": []}, {"publish": "all"}, {"policy": "x"}):
-        with pytest.raises(AnsibleError):
-            run(tmp_path, args)
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"flies": []}, ["Unsupported parameters", "flies"]),
+        ({"project_name": None}, ["missing required", "project_name"]),
+        ({"publish": "all"}, ["publish", "none, loopback, keep"]),
+        ({"policy": "x"}, ["policy", "dict"]),
+        ({"ignore": ["x"]}, ["ignore", "dict"]),
+    ],
+)
+def test_wrong_options_of_the_task_are_findings(tmp_path: Path, args: dict[str, Any], words: list[str]) -> None:
+    # Not an exception: whoever collects the findings of several checks gets these too.
+    result = run(tmp_path, args)
+    assert (result["failed"], result["changed"]) == (True, False)
+    (finding,) = result["findings"]
+    assert (finding["rule"], finding["severity"], finding["message"]) == ("option", "error", result["msg"])
+    assert finding["fix"]
+    assert all(word in result["msg"] for word in words), result["msg"]
+    returned = yaml.safe_load(stub.RETURN)
+    assert {name for name in returned if returned[name]["returned"] == "always"} <= set(result)
+    assert "compose" not in result
+    json.dumps(result)
 
 
 def test_diff_reads_the_deployed_file(tmp_path: Path) -> None:

@@ -104,6 +104,12 @@ def test_earlier_findings_are_reported_together(root: Path, capsys: pytest.Captu
     assert result["findings"][0] == earlier
 
 
+def test_earlier_findings_that_are_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(capsys, findings=[{"rule": "variable-unknown", "text": "It is broken."}])
+    assert result["failed"] is True
+    assert result["msg"] == "findings: entry 1 has text; it may have rule, severity, name, message, fix."
+
+
 def test_clock_is_compared_with_the_controller(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(capsys, controller_time=time.time() - 4000)
     assert [finding["rule"] for finding in result["findings"]] == ["clock-skew"]

@@ -68,6 +68,9 @@ def test_right_values_have_no_findings() -> None:
     ("spec", "value", "message"),
     [
         ({"type": "int"}, "many", "web_x must be a whole number. It is 'many'."),
+        ({"type": "int"}, "INFINITY", "web_x must be a whole number. It is 'INFINITY'."),
+        ({"type": "int"}, float("-inf"), "web_x must be a whole number. It is '-inf'."),
+        ({"type": "int"}, "NaN", "web_x must be a whole number. It is 'NaN'."),
         ({"type": "float"}, [], "web_x must be a number."),
         ({"type": "bool"}, "maybe", "web_x must be true or false. It is 'maybe'."),
         ({"type": "list"}, {"a": 1}, "web_x must be a list."),
@@ -79,6 +82,8 @@ def test_right_values_have_no_findings() -> None:
         ({"type": "list", "elements": "int"}, [1, "two"], "Every item of web_x must be a whole number."),
         ({"type": "list", "choices": ["a"]}, ["a", "b"], "web_x must be one of: a."),
         (PORTS, [{"port": "http"}], "port in web_x must be a whole number."),
+        ({"type": "list", "elements": "int"}, [1, "inf"], "A number in web_x is infinite."),
+        (PORTS, [{"port": "Infinity"}], "A number in web_x is infinite."),
         (PORTS, [{"proto": "udp"}], "An entry of web_x lacks port."),
         (PORTS, [{"port": 1, "proto": "sctp"}], "proto in web_x must be one of: tcp, udp."),
         (PORTS, [{"port": 1, "prot": "udp"}], "There is no web_x.prot. It may have: port, proto."),

@@ -12,6 +12,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.board_tex
     render_board,
     shorten,
     text_width,
+    wrap_text,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,6 +103,35 @@ def test_a_long_note_goes_below_its_row_in_full():
     lines = render_board([{**BAD, "note": note}], title="web1", width=50).split("\n")
     assert [line[:4] for line in lines[3:]] == ["    "] * len(lines[3:])
     assert " ".join(" ".join(lines[3:]).split()) == note
+
+
+@pytest.mark.parametrize("note", ["000000000\u0e5c\u0e5c\u0e5c\u3030", "再起動" * 12, "\u0301" * 30 + "wide 字 " * 9])
+def test_wide_characters_in_a_note_are_counted_as_the_terminal_does(note):
+    lines = render_board([{**BAD, "note": note}], title="web1", width=20, unicode=False).split("\n")[1:]
+    assert max(text_width(line) for line in lines) <= 20
+    assert "".join("".join(lines[2:]).split()) == "".join(note.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("", 5, []),
+        (" \n ", 5, []),
+        ("one two three", 7, ["one two", "three"]),
+        ("one-two", 5, ["one-t", "wo"]),
+        ("a 再起動 b", 5, ["a", "再起", "動 b"]),
+        ("再", 1, ["再"]),
+    ],
+)
+def test_wrapping(text, width, lines):
+    assert wrap_text(text, width) == lines
+
+
+@given(st.text(), st.integers(2, 30))
+def test_wrapped_text_fits_and_loses_nothing(text, width):
+    lines = wrap_text(text, width)
+    assert all(0 <= text_width(line) <= width and line == line.strip() and line for line in lines)
+    assert "".join(lines).replace(" ", "") == "".join(text.split())
 
 
 def test_a_host_cannot_steer_the_terminal():

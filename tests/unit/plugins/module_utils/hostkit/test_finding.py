@@ -10,6 +10,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding i
     WARNING,
     Finding,
     errors,
+    read_findings,
     summary,
     warnings,
 )
@@ -52,3 +53,29 @@ def test_errors_and_warnings_part_the_findings() -> None:
 )
 def test_summary_counts(severities: list[str], text: str) -> None:
     assert summary([finding(severity) for severity in severities], "web1") == text
+
+
+def test_findings_are_read_back_as_they_were_told() -> None:
+    told = [finding(), finding(WARNING)]
+    assert read_findings([one.as_dict() for one in told]) == told
+
+
+def test_what_a_finding_may_leave_out() -> None:
+    assert read_findings([{"rule": "r", "message": "m"}, {"rule": "r", "message": "m", "name": None, "fix": 1}]) == [
+        Finding("r", ERROR, "", "m", ""),
+        Finding("r", ERROR, "", "m", "1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ({}, "entry 2 lacks rule and message"),
+        ({"rule": "r", "message": None}, "entry 2 lacks message"),
+        ({"rule": "r", "message": "m", "servity": "error"}, "entry 2 has servity; it may have rule, severity, name"),
+        ({"rule": "r", "message": "m", "severity": "fatal"}, "entry 2: severity must be error or warning"),
+    ],
+)
+def test_what_is_no_finding(item: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read_findings([finding().as_dict(), item])

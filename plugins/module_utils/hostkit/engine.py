@@ -1,0 +1,156 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A small client of the Docker Engine API over its Unix socket, and of the docker command line.
+
+Reading goes through the socket (one round trip for a whole board); what Compose alone knows how to do goes through the
+command line. API source: Docker Engine API v1.41, answered by every engine since 20.10.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .command import CommandResult, run_command
+
+SOCKET = "/var/run/docker.sock"
+API = "/v1.41"
+# Registry logins of the deployment, apart from those of whoever works on the host.
+CLIENT_CONFIG = "/etc/hypercode/docker"
+
+
+class EngineError(Exception):
+    """The engine refused something or does not answer. The text names it and, where known, the fix."""
+
+
+class NotFound(EngineError):
+    """There is no such container or image."""
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def run_docker(
+    argv: Sequence[str], *, timeout: float = 600, environment: Mapping[str, str] | None = None, inherit: bool = True
+) -> CommandResult:
+    """Run a docker command with the logins of the deployment."""
+    return run_command(
+        argv, timeout=timeout, environment={**client_environment(), **(environment or {})}, inherit=inherit
+    )
+
+
+def client_environment() -> dict[str, str]:
+    """Return what makes the docker client use the logins of the deployment, where the role docker wrote any."""
+    return {"DOCKER_CONFIG": CLIENT_CONFIG} if os.path.exists(f"{CLIENT_CONFIG}/config.json") else {}  # noqa: PTH110
+
+
+class Engine:
+    """The Docker engine of this host."""
+
+    def __init__(self, path: str = SOCKET, timeout: float = 30) -> None:
+        self._path = path
+        self._timeout = timeout
+
+    def get(self, path: str, **query: object) -> Any:
+        """GET a JSON document. Raises NotFound on 404, EngineError on anything else that is not 2xx."""
+        body = self._get_raw(path, query)
+        return json.loads(body) if body else None
+
+    def _get_raw(self, path: str, query: Mapping[str, object]) -> bytes:
+        words = {key: json.dumps(value) if isinstance(value, dict) else str(value) for key, value in query.items()}
+        target = API + path + (f"?{urllib.parse.urlencode(words)}" if words else "")
+        connection = _Connection(self._path, self._timeout)
+        try:
+            connection.request("GET", target)
+            answer = connection.getresponse()
+            body = answer.read()
+        except FileNotFoundError as error:
+            raise EngineError(
+                f"Docker is not running here: there is no {self._path}. Fix: systemctl start docker"
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise EngineError(
+                f"Docker does not answer on {self._path} ({error}). Fix: systemctl status docker, then systemctl restart docker"
+            ) from error
+        finally:
+            connection.close()
+        if answer.status == 404:
+            raise NotFound(_message(body))
+        if answer.status >= 300:
+            raise EngineError(f"Docker refused {path}: {_message(body)}")
+        return body
+
+    def version(self) -> str:
+        return str(self.get("/version")["Version"])
+
+    def containers(self, project: str) -> list[dict[str, Any]]:
+        """Inspect every container of a Compose project, running or not; one that vanishes meanwhile is left out."""
+        listed = self.get("/containers/json", all="1", filters={"label": [f"com.docker.compose.project={project}"]})
+        found = []
+        for item in listed:
+            try:
+                found.append(self.get(f"/containers/{item['Id']}/json"))
+            except NotFound:
+                continue
+        return found
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        """Inspect an image that is on this host; None when it is not."""
+        try:
+            document: dict[str, Any] = self.get(f"/images/{urllib.parse.quote(reference, safe='/:@')}/json")
+        except NotFound:
+            return None
+        return document
+
+    def memory_bytes(self, container_id: str) -> int | None:
+        """Memory in use without the page cache, as `docker stats` shows it; None when the container is not running."""
+        try:
+            stats = self.get(f"/containers/{container_id}/stats", stream="0", **{"one-shot": "1"})
+        except EngineError:
+            return None
+        memory = stats.get("memory_stats") or {}
+        if "usage" not in memory:
+            return None
+        detail = memory.get("stats") or {}
+        # total_inactive_file is cgroup v1's name, inactive_file v2's.
+        return int(memory["usage"]) - int(detail.get("total_inactive_file", detail.get("inactive_file", 0)))
+
+    def logs(self, container_id: str, lines: int = 50) -> str:
+        """Return the last lines of a container's output, standard output and error together."""
+        try:
+            raw = self._get_raw(f"/containers/{container_id}/logs", {"stdout": 1, "stderr": 1, "tail": lines})
+        except EngineError as error:
+            return f"(no log: {error})"
+        return _demultiplex(raw).decode(errors="replace")
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body).get("message", ""))
+    except (ValueError, AttributeError):
+        return body.decode(errors="replace")[:300]
+
+
+def _demultiplex(raw: bytes) -> bytes:
+    """Strip the 8-byte frame headers that the engine puts before each piece of a log without a terminal."""
+    pieces, position = [], 0
+    while position + 8 <= len(raw):
+        if raw[position] not in (0, 1, 2) or raw[position + 1 : position + 4] != b"\0\0\0":
+            return raw
+        size = int.from_bytes(raw[position + 4 : position + 8], "big")
+        pieces.append(raw[position + 8 : position + 8 + size])
+        position += 8 + size
+    return b"".join(pieces)
