@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import engine, hosts, inventory, registry
+from . import engine, hosts, inventory, registry, source
 from .shell import TestbedError, fail
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="testbed", description=__doc__)
-    parser.add_argument("verb", choices=["up", "down", "reboot"])
+    parser.add_argument("verb", choices=["up", "down", "reboot", "publish"])
+    parser.add_argument("--version", default="1.0.0", help="with publish: the version that the sources say they are")
     parser.add_argument("--name", required=True, help="name of the bed, such as molecule-default")
     parser.add_argument("--host-kind", default="bare", choices=["bare", "docker"], help="what is on the hosts already")
     parser.add_argument("--hosts", nargs="*", default=[], help="names of the hosts")
@@ -31,7 +32,10 @@ def main() -> int:
         elif arguments.verb == "reboot":
             for host in arguments.hosts:
                 hosts.reboot(bed, host)
+        elif arguments.verb == "publish":
+            print(source.publish(bed, arguments.version))
         elif engine.is_running():
+            registry.distrust(bed)
             hosts.down(bed)
             if arguments.inventory:
                 inventory.remove(arguments.inventory, hosts_file="testbed.yml")

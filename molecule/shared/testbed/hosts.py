@@ -11,7 +11,7 @@ from . import images
 from .shell import TestbedError, docker, run, step
 
 LABEL = "hypercode.testbed"
-# "The internet" of the test beds (TEST-NET-2): half for the sandbox, half for the test scenarios, so that both can be up.
+# "The internet" of the test beds (TEST-NET-2): half for the sandbox, half for the scenarios, so that both can be up.
 RANGES = {
     "sandbox": ("198.51.100.0/25", "2001:db8:51::/64", "198.51.100."),
     "molecule": ("198.51.100.128/25", "2001:db8:52::/64", "198.51.100."),
@@ -150,7 +150,7 @@ def wait_booted(bed: Bed, host: str, timeout: float = 90) -> None:
     state = ""
     while time.monotonic() < deadline:
         state = docker("exec", container, "systemctl", "is-system-running", check=False)
-        if state in {"running", "degraded"} and run(ssh_words(bed, host) + ["true"], check=False).returncode == 0:
+        if state in {"running", "degraded"} and run([*ssh_words(bed, host), "true"], check=False).returncode == 0:
             return
         time.sleep(0.5)
     tail = docker("logs", "--tail", "10", container, check=False)

@@ -57,7 +57,8 @@ def stack_variables(bed: Bed) -> dict[str, Any]:
         "stack_registry": f"{bed.registry}/hypercode",
         "stack_version": VERSIONS[0],
         "stack_images": {
-            name: {"image": f"{bed.registry}/sandbox/{name}", "tag": "stand-in", "digest": ""} for name in INFRASTRUCTURE
+            name: {"image": f"{bed.registry}/sandbox/{name}", "tag": "stand-in", "digest": ""}
+            for name in INFRASTRUCTURE
         },
         # The machine below has little memory to promise; limits stay as they are in production.
         "preflight_memory_min_mb": 2000,
@@ -66,14 +67,14 @@ def stack_variables(bed: Bed) -> dict[str, Any]:
 
 
 def secret_variables(bed: Bed) -> dict[str, Any]:
-    """Return fresh secrets. The database's password holds what breaks a URL that is not percent-encoded."""
+    """Return fresh secrets, made to break what quotes badly: URLs, env files, shells, Compose's own variables."""
     token = secrets.token_urlsafe
     return {
         "sandbox_registry_password": registry.password(bed),
         "stack_secrets": {
             "POSTGRES_PASSWORD": f"{token(18)}@:/?#{token(6)}",
             "REDIS_PASSWORD": token(24),
-            "API_KEY": token(32),
+            "API_KEY": f"{token(24)} '\"$HOME ${{X}} $$ \\n # {token(6)}",
             "HYPERCODE_JWT_SECRET": token(48),
             "HYPERCODE_MEMORY_KEY": secrets.token_hex(16),
             "ANTHROPIC_API_KEY": f"no-real-key-{token(24)}",
@@ -87,7 +88,8 @@ def write(bed: Bed, folder: Path, names: list[str], hosts_file: str = "hosts.yml
     write_file(folder / hosts_file, hosts_document(bed, names))
     variables = folder / "group_vars" / "hypercode"
     write_file(
-        variables / "testbed.yml", as_yaml(stack_variables(bed), "Stand-ins from the test bed's registry; never for production.")
+        variables / "testbed.yml",
+        as_yaml(stack_variables(bed), "Stand-ins from the test bed's registry; never for production."),
     )
     vault = variables / "testbed_secrets.yml"
     if not vault.exists():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import secrets
+import shutil
 import time
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from .hosts import Bed
 from .shell import TestbedError, docker, run, step
 
 LOGIN = "sandbox"
+# Where every Docker engine looks for the authorities of registries.
+CERTIFICATES = Path("/etc/docker/certs.d")
 
 
 def container(bed: Bed) -> str:
@@ -39,16 +44,12 @@ def make_certificate(bed: Bed) -> None:
         return
     address = bed.registry.partition(":")[0]
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    run(
-        ["openssl", "req", "-x509", *curve, "-days", "30", "-subj", "/CN=hypercode test bed CA"]
-        + ["-keyout", folder / "ca.key", "-out", folder / "ca.crt"]
-    )
-    run(
-        ["openssl", "req", "-x509", *curve, "-days", "30", "-subj", f"/CN={address}"]
-        + ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-addext", f"subjectAltName=IP:{address}"]
-        + ["-addext", "basicConstraints=critical,CA:FALSE"]
-        + ["-keyout", folder / "server.key", "-out", folder / "server.crt.new"]
-    )
+    new = ["openssl", "req", "-x509", *curve, "-days", "30"]
+    key, certificate = str(folder / "ca.key"), str(folder / "ca.crt")
+    run([*new, "-subj", "/CN=hypercode test bed CA", "-keyout", key, "-out", certificate])
+    server = ["-subj", f"/CN={address}", "-CA", certificate, "-CAkey", key]
+    facts = ["-addext", f"subjectAltName=IP:{address}", "-addext", "basicConstraints=critical,CA:FALSE"]
+    run([*new, *server, *facts, "-keyout", str(folder / "server.key"), "-out", str(folder / "server.crt.new")])
     (folder / "server.crt.new").rename(folder / "server.crt")
 
 
@@ -61,7 +62,10 @@ def htpasswd(bed: Bed) -> str:
 
 def up(bed: Bed) -> None:
     image = images.registry_image()
-    if hosts.state_of(container(bed)) == "running" and docker("inspect", "--format", "{{.Config.Image}}", container(bed)) == image:
+    if (
+        hosts.state_of(container(bed)) == "running"
+        and docker("inspect", "--format", "{{.Config.Image}}", container(bed)) == image
+    ):
         return
     with step(f"Starting the registry at {bed.registry}"):
         make_certificate(bed)
@@ -72,7 +76,12 @@ def up(bed: Bed) -> None:
             *f"run --detach --name {container(bed)} --network {bed.network}".split(),
             *f"--ip {bed.registry.partition(':')[0]} --label {hosts.LABEL}={bed.name}".split(),
             *("--volume", f"{folder}:/tls:ro"),
-            *("--env", "REGISTRY_HTTP_TLS_CERTIFICATE=/tls/server.crt", "--env", "REGISTRY_HTTP_TLS_KEY=/tls/server.key"),
+            *(
+                "--env",
+                "REGISTRY_HTTP_TLS_CERTIFICATE=/tls/server.crt",
+                "--env",
+                "REGISTRY_HTTP_TLS_KEY=/tls/server.key",
+            ),
             *("--env", "REGISTRY_AUTH=htpasswd", "--env", "REGISTRY_AUTH_HTPASSWD_REALM=sandbox"),
             *("--env", "REGISTRY_AUTH_HTPASSWD_PATH=/tls/htpasswd"),
             image,
@@ -83,6 +92,25 @@ def up(bed: Bed) -> None:
             if time.monotonic() > deadline:
                 raise TestbedError(f"The registry does not answer:\n{docker('logs', container(bed), check=False)}")
             time.sleep(0.3)
+
+
+def trust(bed: Bed) -> Path:
+    """Let the engine of this machine push to the registry; return the folder for DOCKER_CONFIG with its login.
+
+    The engine looks for a registry's authority in one place only; `distrust` takes it away again.
+    """
+    target = CERTIFICATES / bed.registry / "ca.crt"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ca_file(bed), target)
+    folder = bed.state / "docker"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    login = base64.b64encode(f"{LOGIN}:{password(bed)}".encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {bed.registry: {"auth": login}}}), encoding="utf-8")
+    return folder
+
+
+def distrust(bed: Bed) -> None:
+    shutil.rmtree(CERTIFICATES / bed.registry, ignore_errors=True)
 
 
 def is_answering(bed: Bed, probe: str) -> bool:

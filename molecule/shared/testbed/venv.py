@@ -36,10 +36,9 @@ def ensure(root: Path) -> Path:
             run(["apt-get", "update", "-qq"])
             run(["apt-get", "install", "-y", "-qq", "python3-venv"])
         run([sys.executable, "-m", "venv", "--clear", root / ".venv"])
-        run(
-            [python_of(root), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-            + ["--requirement", root / "requirements.lock"]
-        )
+        pip = [str(python_of(root)), "-m", "pip"]
+        options = ["--quiet", "--disable-pip-version-check", "--require-hashes"]
+        run([*pip, "install", *options, "--requirement", str(root / "requirements.lock")])
         stamp.write_text(wanted, encoding="utf-8")
     return python_of(root)
 

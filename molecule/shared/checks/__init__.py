@@ -1,0 +1,1 @@
+"""Helpers for the tests of the scenarios: what runs on a host, and running playbooks as an operator does."""
