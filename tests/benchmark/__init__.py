@@ -1,0 +1,1 @@
+"""What scripts/bench does: one module for each of its verbs, and what they share."""

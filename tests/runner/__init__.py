@@ -1,0 +1,1 @@
+"""What scripts/test does: runs the parts of the test suite, counts their tests and shows what failed."""

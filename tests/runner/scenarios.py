@@ -1,0 +1,115 @@
+"""Molecule's scenarios, one after another: each step counts as a test, and so does each test of testinfra."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from testbed import engine
+
+from .context import Context, begin_log
+from .outcome import Outcome, PartError, read_lines
+
+TIMEOUT = 3600.0
+DESTROY_TIMEOUT = 300.0
+
+# INFO     [default > converge] Executed: Successful
+_STEP = re.compile(r"^(?:INFO|WARNING|ERROR|CRITICAL)\s+\[(?P<scenario>[^\]>]+?) > (?P<step>[^\]]+)\] (?P<text>.*)")
+# ==== 12 passed, 1 skipped in 3.20s ====
+_PYTEST = re.compile(r"^=*\s*(?P<counts>\d+ [a-z]+(?:, \d+ [a-z]+)*) in [\d.]+s\b")
+_SKIP = re.compile(r"^SKIPPED \[(?P<count>\d+)\] (?P<place>[^:]+(?::\d+)?): (?P<reason>.*)")
+
+
+def names(root: Path) -> list[str]:
+    """Return the scenarios, in alphabetical order."""
+    return sorted(path.parent.name for path in (root / "molecule").glob("*/molecule.yml"))
+
+
+def chosen(root: Path, wanted: Sequence[str]) -> list[str]:
+    """Return the scenarios to run: the wanted ones, or all."""
+    known = names(root)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise PartError(f"There is no scenario {', '.join(unknown)}. There is: {', '.join(known) or 'none at all'}.")
+    return [name for name in known if not wanted or name in wanted]
+
+
+def run(context: Context) -> Outcome:
+    """Run the scenarios on real hosts. A Docker engine that was started for this is stopped at the end."""
+    todo = chosen(context.root, context.scenarios)
+    total = Outcome()
+    if not todo:
+        return total
+    context.console.clear()
+    engine.install_tools()
+    started = not engine.is_running()
+    engine.start()
+    try:
+        for name in todo:
+            total.add(run_one(context, name))
+    finally:
+        if started:
+            context.console.clear()
+            engine.stop_if_ours()
+    return total
+
+
+def run_one(context: Context, name: str) -> Outcome:
+    """Run one scenario. Its hosts are gone afterwards, unless they are to be kept."""
+    log = begin_log(context.output / f"molecule-{name}.log")
+    context.console.start(f"molecule {name}", log)
+    options = ["--no-command-borders", "--scenario-name", name]
+    code = context.run(
+        [context.tool("molecule"), "test", *options, *(["--destroy=never"] if context.keep else [])],
+        log,
+        # Why a test was skipped is worth a line.
+        env={"PYTEST_ADDOPTS": "-rs --color=no"},
+        timeout=TIMEOUT,
+    )
+    outcome = judge(name, read_lines(log), code)
+    context.console.finish(outcome)
+    if code != 0 and not context.keep:
+        after = begin_log(log.with_name(f"molecule-{name}-destroy.log"))
+        if context.run([context.tool("molecule"), "destroy", *options], after, timeout=DESTROY_TIMEOUT) != 0:
+            left = Outcome()
+            left.fail(f"molecule destroy -s {name}: its hosts may still be there", read_lines(after))
+            context.console.finish(left)
+            outcome.add(left)
+    elif context.keep:
+        context.console.say(f"  The hosts of {name} are kept. To remove them: .venv/bin/molecule destroy -s {name}")
+    return outcome
+
+
+def judge(name: str, lines: Sequence[str], code: int) -> Outcome:
+    """Return the outcome of one scenario from molecule's log."""
+    outcome = Outcome()
+    failed_step = ""
+    first_failure = len(lines)
+    in_step = 0
+    for number, line in enumerate(lines):
+        if match := _STEP.match(line):
+            if match["text"].startswith("Executing") and match["text"].strip() == "Executing":
+                in_step = 0
+            elif match["text"].startswith("Executed: Successful"):
+                outcome.passed += 1
+            elif match["text"].startswith("Executed: Failed"):
+                # Where testinfra's tests failed, they are what counts.
+                outcome.failed += 0 if in_step else 1
+                if not failed_step:
+                    failed_step, first_failure = match["step"], number
+        elif match := _PYTEST.match(line):
+            counts = {word: int(number) for number, word in (part.split() for part in match["counts"].split(", "))}
+            bad = sum(counts.get(word, 0) for word in ("failed", "error", "errors"))
+            outcome.passed += counts.get("passed", 0) + counts.get("xfailed", 0)
+            outcome.failed += bad
+            in_step += bad
+        elif match := _SKIP.match(line):
+            outcome.skipped += [(f"{name} {match['place']}", match["reason"])] * int(match["count"])
+    if outcome.failed:
+        outcome.fail(f"scenario {name}, step {failed_step or 'unknown'}", lines[: first_failure + 1], 0)
+    elif code != 0:
+        outcome.fail(f"molecule ended with exit code {code}", lines)
+    elif outcome.passed == 0:
+        outcome.fail(f"scenario {name} ran no step", lines)
+    return outcome

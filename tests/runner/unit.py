@@ -1,0 +1,61 @@
+"""The unit tests: pytest, counted from its JUnit report."""
+
+from __future__ import annotations
+
+import re
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from .context import Context, begin_log
+from .outcome import Outcome, read_lines
+
+TIMEOUT = 600.0
+
+# Of pytest's report: whose failure it is, where it happened, what was wrong (the first lines of it), and the list.
+_TELLING = re.compile(r"_{2,} .* _{2,}|\S+\.py:\d+: .*|(?:FAILED|ERROR) .*")
+_WRONG_LINES = 6
+
+
+def run(context: Context) -> Outcome:
+    log = begin_log(context.output / "unit.log")
+    report = context.output / "unit.xml"
+    report.unlink(missing_ok=True)
+    code = context.run(
+        [sys.executable, "-m", "pytest", "tests/unit", f"--junitxml={report}", "--tb=short", "--maxfail=30", "-rfE"],
+        log,
+        timeout=TIMEOUT,
+    )
+    return judge(report, code, read_lines(log))
+
+
+def judge(report: Path, code: int, lines: list[str]) -> Outcome:
+    """Return the outcome from pytest's report and exit code; the lines are its output."""
+    outcome = Outcome()
+    names: list[str] = []
+    if report.exists():
+        for case in ET.parse(report).iter("testcase"):  # noqa: S314
+            name = f"{case.get('classname', '')}.{case.get('name', '')}".strip(".")
+            skip = case.find("skipped")
+            if case.find("failure") is not None or case.find("error") is not None:
+                names.append(name)
+            elif skip is not None:
+                outcome.skipped.append((name, skip.get("message") or "no reason given"))
+            else:
+                outcome.passed += 1
+    if names:
+        outcome.fail(f"{len(names)} unit test{'s' if len(names) > 1 else ''}", essence(lines), len(names))
+    elif code not in (0, 5):
+        outcome.fail(f"pytest ended with exit code {code}", lines)
+    return outcome
+
+
+def essence(lines: list[str]) -> list[str]:
+    """Return the lines of a report that help; all of them where it has another form."""
+    kept = []
+    wrong = 0
+    for line in lines:
+        wrong = wrong + 1 if line.startswith("E ") else 0
+        if 0 < wrong <= _WRONG_LINES or _TELLING.fullmatch(line):
+            kept.append(line)
+    return kept or lines

@@ -1,0 +1,159 @@
+"""scripts/sandbox as a person uses it: made, interrupted, made again, looked at, measured, removed.
+
+The tests are one story, told in order: each goes on from where the one before stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LABEL = "label=hypercode.testbed=sandbox"
+
+
+def sandbox(*words: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "scripts" / "sandbox", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def docker(*words: str) -> str:
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def left_behind() -> list[str]:
+    """Return every container, network and volume of the sandbox that is there."""
+    return [
+        *docker("ps", "--all", "--quiet", "--filter", LABEL).split(),
+        *docker("network", "ls", "--quiet", "--filter", LABEL).split(),
+        *docker("volume", "ls", "--quiet", "--filter", "name=hypercode-sandbox-").split(),
+    ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def removed_at_the_end():
+    """Never take somebody's own sandbox away."""
+    if left_behind():
+        pytest.skip("a sandbox is up here; to test it: ./scripts/sandbox down", allow_module_level=True)
+    yield
+    sandbox("down")
+
+
+def test_before_it_is_up_each_verb_says_what_to_type():
+    for words in (("status",), ("ssh", "web1")):
+        done = sandbox(*words)
+        assert done.returncode == 1
+        assert "./scripts/sandbox up" in done.stdout
+
+
+def test_an_interrupted_up_goes_on_where_it_stood():
+    process = subprocess.Popen(
+        [ROOT / "scripts" / "sandbox", "up", "--no-deploy", "--hosts", "2"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while not docker("ps", "--quiet", "--filter", LABEL):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "the same command goes on where it stood" in output
+    assert "Traceback" not in output
+    again = sandbox("up", "--no-deploy", "--hosts", "2")
+    assert again.returncode == 0, again.stdout
+    hosts = (ROOT / "inventories" / "sandbox" / "hosts.yml").read_text(encoding="utf-8")
+    assert "web1" in hosts
+    assert "web2" in hosts
+
+
+def test_fewer_hosts_than_there_are_is_refused_with_the_way_out():
+    done = sandbox("up", "--no-deploy")
+    assert done.returncode == 1
+    assert "--hosts 2" in done.stdout
+    assert "--fresh" in done.stdout
+
+
+def test_up_deploys_to_every_host_and_says_what_to_type():
+    done = sandbox("up", "--hosts", "2")
+    assert done.returncode == 0, done.stdout
+    for host in ("web1", "web2"):
+        assert f"{host}: 17 of 17 services healthy" in done.stdout
+    assert "ansible-playbook site.yml -i inventories/sandbox" in done.stdout
+
+
+def test_secrets_are_for_the_operator_alone():
+    mode = (ROOT / "inventories/sandbox/group_vars/hypercode/testbed_secrets.yml").stat().st_mode
+    assert mode & 0o077 == 0
+
+
+def test_status_and_ssh():
+    done = sandbox("status")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("17 of 17 services healthy") == 2
+    done = sandbox("ssh", "web2", "hostname")
+    assert done.stdout.strip() == "web2"
+    wrong = sandbox("ssh", "web9", "true")
+    assert wrong.returncode == 1
+    assert "web1, web2" in wrong.stdout
+
+
+def test_limit_keeps_to_one_host():
+    words = ["site.yml", "-i", "inventories/sandbox", "--limit", "web2", "--check"]
+    environment = {**os.environ, "CI": "true"}
+    done = subprocess.run(
+        [ROOT / ".venv/bin/ansible-playbook", *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "web2 " in done.stdout
+    assert "web1" not in done.stdout
+
+
+def test_bench_converge_measures_two_ways_to_the_same_state(tmp_path):
+    report = tmp_path / "bench.json"
+    done = subprocess.run(
+        [ROOT / "scripts" / "bench", "converge", "-n", "1", "--json", report],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(report.read_text(encoding="utf-8"))["ratio"] > 0
+
+
+def test_down_leaves_nothing_behind():
+    done = sandbox("down")
+    assert done.returncode == 0, done.stdout
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:
+        assert left_behind() == []
+        assert docker("images", "--quiet", "--filter", "reference=hypercode-testbed/*")
+    assert not (ROOT / "inventories" / "sandbox").exists()
+    assert not (ROOT / ".cache" / "testbed" / "sandbox").exists()
+
+
+def test_down_twice_is_down_once():
+    assert sandbox("down").returncode == 0

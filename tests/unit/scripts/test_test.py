@@ -1,0 +1,166 @@
+"""scripts/test itself: what counts as a failure, and how scenarios are run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.machinery
+import importlib.util
+import io
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from runner import lint, scenarios, unit
+from runner.console import Console
+from runner.context import Context
+from runner.outcome import Outcome, PartError
+from testbed import engine
+
+ROOT = Path(__file__).resolve().parents[3]
+GOOD = "INFO     [x > converge] Executed: Successful\n"
+BAD = "FAILED  web1  Start Docker\nERROR    [x > converge] Executed: Failed\n"
+
+
+def script() -> ModuleType:
+    loader = importlib.machinery.SourceFileLoader("scripts_test", str(ROOT / "scripts" / "test"))
+    spec = importlib.util.spec_from_loader("scripts_test", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+main = script()
+
+
+class FakeChildren:
+    """Writes what a command would print, and ends as it would."""
+
+    def __init__(self, answer: Callable[[list[str]], tuple[int, str]]) -> None:
+        self.answer = answer
+        self.commands: list[str] = []
+
+    def run(self, argv: list[str | Path], *, log: Path, **_options: Any) -> int:
+        words = [Path(argv[0]).name, *map(str, argv[1:])]
+        self.commands.append(" ".join(words))
+        code, text = self.answer(words)
+        with log.open("a") as stream:
+            stream.write(text)
+        return code
+
+
+class Bench:
+    """A checkout with scenarios, an engine that only says what it would do, and what the user saw."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, *, running: bool = False) -> None:
+        self.root, self.out, self.engine = root, io.StringIO(), []
+        for name in ("install_tools", "start", "stop_if_ours"):
+            monkeypatch.setattr(engine, name, lambda name=name: self.engine.append(name))
+        monkeypatch.setattr(engine, "is_running", lambda: running)
+        for name in ("update", "default"):
+            (root / "molecule" / name).mkdir(parents=True)
+            (root / "molecule" / name / "molecule.yml").touch()
+
+    def context(self, children: Any = None, wanted: tuple[str, ...] = (), *, keep: bool = False) -> Context:
+        return Context(self.root, Console(out=self.out, environment={"CI": "true"}), children, wanted, keep)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+class TestParts:
+    def test_a_part_without_tests_has_failed(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(unit, "run", lambda context: Outcome())
+        assert main.run_part("unit", bench.context()).line() == "0 passed, 1 failed"
+        assert "No test ran at all" in bench.out.getvalue()
+
+    def test_only_skips_are_no_tests(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(unit, "run", lambda context: Outcome(skipped=[("a", "b")]))
+        assert main.run_part("unit", bench.context()).failed == 1
+
+    @pytest.mark.parametrize("error", [PartError("no git here"), FileNotFoundError("no pytest")])
+    def test_a_part_that_cannot_run_has_failed(
+        self, error: Exception, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(context: Context) -> Outcome:
+            raise error
+
+        monkeypatch.setattr(unit, "run", broken)
+        assert main.run_part("unit", bench.context()).line() == "0 passed, 1 failed"
+        assert str(error) in bench.out.getvalue()
+
+    def test_goes_on_after_a_failed_part(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        failed = Outcome(passed=1)
+        failed.fail("x", ["why"])
+        monkeypatch.setattr(unit, "run", lambda context: failed)
+        monkeypatch.setattr(lint, "run", lambda context: Outcome(passed=4))
+        arguments = argparse.Namespace(verbose=False, keep=False, scenario=[])
+        assert main.run(("unit", "lint"), arguments) == 1
+        assert capsys.readouterr().out.splitlines()[-1] == "5 passed, 1 failed"
+
+    def test_all_good(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.setattr(lint, "run", lambda context: Outcome(passed=4))
+        assert main.run(("lint",), argparse.Namespace(verbose=False, keep=False, scenario=[])) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "4 passed, 0 failed"
+
+    @pytest.mark.parametrize("words", [["unit", "default"], ["nonsense"]])
+    def test_a_mistake_on_the_command_line(
+        self, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("sys.argv", ["test", *words])
+        with pytest.raises(SystemExit) as caught:
+            main.main()
+        assert caught.value.code == 2
+        assert "error:" in capsys.readouterr().err
+
+
+class TestScenarios:
+    def test_one_after_another_on_an_engine_of_our_own(self, bench: Bench) -> None:
+        children = FakeChildren(lambda words: (0, GOOD))
+        assert scenarios.run(bench.context(children)).line() == "2 passed, 0 failed"
+        assert [command.split()[-1] for command in children.commands] == ["default", "update"]
+        assert all(command.startswith("molecule test ") for command in children.commands)
+        assert bench.engine == ["install_tools", "start", "stop_if_ours"]
+
+    def test_an_engine_that_ran_before_is_left_running(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        bench = Bench(tmp_path / "other", monkeypatch, running=True)
+        scenarios.run(bench.context(FakeChildren(lambda words: (0, GOOD))))
+        assert "stop_if_ours" not in bench.engine
+
+    def test_a_failed_scenario_is_shown_then_destroyed_and_the_next_one_runs(self, bench: Bench) -> None:
+        children = FakeChildren(lambda words: (1, BAD) if words[1] == "test" and words[-1] == "default" else (0, GOOD))
+        outcome = scenarios.run(bench.context(children))
+        assert outcome.line() == "1 passed, 1 failed"
+        assert [command.split()[1] for command in children.commands] == ["test", "destroy", "test"]
+        assert "FAILED  web1  Start Docker" in bench.out.getvalue()
+
+    def test_hosts_that_cannot_be_destroyed_are_a_failure(self, bench: Bench) -> None:
+        children = FakeChildren(lambda words: (1, BAD))
+        assert scenarios.run(bench.context(children, ("default",))).failed == 2
+        assert "molecule destroy -s default" in bench.out.getvalue()
+
+    def test_kept_hosts_stay_and_the_user_is_told_how_to_remove_them(self, bench: Bench) -> None:
+        children = FakeChildren(lambda words: (1, BAD))
+        scenarios.run(bench.context(children, ("update",), keep=True))
+        assert len(children.commands) == 1
+        assert "--destroy=never" in children.commands[0]
+        assert "To remove them: .venv/bin/molecule destroy -s update" in bench.out.getvalue()
+
+    def test_the_engine_stops_after_an_interrupt_too(self, bench: Bench) -> None:
+        def interrupt(words: list[str]) -> tuple[int, str]:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            scenarios.run(bench.context(FakeChildren(interrupt)))
+        assert bench.engine[-1] == "stop_if_ours"
+
+    def test_an_unknown_scenario_starts_no_engine(self, bench: Bench) -> None:
+        with pytest.raises(PartError, match="There is: default, update"):
+            scenarios.run(bench.context(FakeChildren(lambda words: (0, "")), ("nope",)))
+        assert bench.engine == []
