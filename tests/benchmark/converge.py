@@ -61,6 +61,8 @@ class Wish:
 def run(wish: Wish, player: Player) -> None:
     """Measure, print a table and one sentence, write the JSON."""
     say(f"A run that changes nothing, on {wish.inventory_name}: {OURS} against {USUAL}.")
+    # Figures of an earlier run must not be taken for those of this one, should it end early.
+    wish.json.unlink(missing_ok=True)
     usual_words = (f"{USUAL_FOLDER}/playbook.yml", "--extra-vars", json.dumps({"usual_output": str(wish.output)}))
     with step(f"Check that {OURS} would change nothing"):
         checked = player.play(OURS, "--check")

@@ -124,6 +124,8 @@ def test_a_usual_way_that_would_change_something_never_runs(wish: converge.Wish,
 def test_a_change_in_any_run_means_no_figures(
     playbook: str, number: int, wish: converge.Wish, player: FakePlayer
 ) -> None:
+    wish.json.parent.mkdir()
+    wish.json.write_text("of an earlier run")
     player.answers = {(playbook, number): CHANGED}
     with pytest.raises(TestbedError, match="Write the kernel settings"):
         measure(wish, player)
