@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.hypercode.deploy.plugins.module_utils.compose_yaml import FileReader
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.findings import Finding
@@ -20,6 +21,8 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.r
     render,
 )
 
+# In place of the value of an option that could not be evaluated: why.
+_UNEVALUATED = "__hypercode_unevaluated"
 _DICT = {"type": "dict", "default": {}}
 _LIST = {"type": "list", "elements": "str", "default": []}
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -49,17 +52,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _supports_check_mode = True
     _supports_diff = True
 
+    @classmethod
+    def finalize_task_arg(cls, name: str, value: Any, templar: Any, context: Any) -> Any:
+        """Evaluate an option; what cannot be evaluated becomes a finding of the run."""
+        try:
+            return super().finalize_task_arg(name, value, templar, context)
+        except AnsibleError as error:
+            return {_UNEVALUATED: " ".join(str(error).split()).rstrip(".")}
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Render; ``failed`` with findings when the project is not fit for a release."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        problems = _unevaluated(self._task.args)
         try:
-            options = plain(self.validate_argument_spec(argument_spec=ARGUMENTS)[1])
+            options = {} if problems else plain(self.validate_argument_spec(argument_spec=ARGUMENTS)[1])
         except AnsibleActionFail as error:
-            # A result, not an exception: a caller that collects findings gets this one too.
-            finding = Finding("option", "error", None, str(error), "correct the option of the task", "options")
-            nothing: dict[str, Any] = {"ignored": [], "warnings": [], "variables": {}}
-            failure = {"changed": False, "failed": True, "msg": str(error), "findings": [finding.as_dict()]}
-            return {**result, **nothing, **failure}
+            problems = [_wrong_option(str(error), "options")]
+        if problems:
+            # A result, not an exception: a caller that collects findings gets these too.
+            return {**result, "changed": False, **_failure(problems), "ignored": [], "warnings": [], "variables": {}}
         files = [self._loader.path_dwim(file) for file in options["files"]]
         directory = options["project_directory"]
         directory = self._loader.path_dwim(directory) if directory else str(PurePath(files[0]).parent) if files else "/"
@@ -83,6 +94,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if answer.get("failed") or "content" not in answer:
             return ""
         return base64.b64decode(answer["content"]).decode("utf-8", errors="replace")
+
+
+def _unevaluated(args: Mapping[str, Any]) -> list[Finding]:
+    """A finding for each option whose expression failed."""
+    return [
+        _wrong_option(f"{name} cannot be evaluated: {value[_UNEVALUATED]}.", name)
+        for name, value in args.items()
+        if isinstance(value, Mapping) and _UNEVALUATED in value
+    ]
+
+
+def _wrong_option(message: str, path: str) -> Finding:
+    return Finding("option", "error", None, message, "correct this option, or a variable that it uses", path)
+
+
+def _failure(problems: list[Finding]) -> dict[str, Any]:
+    text = " ".join(problem.message for problem in problems)
+    return {"failed": True, "msg": text, "findings": [problem.as_dict() for problem in problems]}
 
 
 def plain(value: Any) -> Any:

@@ -57,13 +57,13 @@ def _findings(result: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _finding(finding: Mapping[str, Any]) -> dict[str, str]:
-    where = f"{finding['file']}:{finding['line']}: " if finding.get("file") and finding.get("line") else ""
+    where = ":".join(str(finding[key]) for key in ("file", "line") if finding.get("file") and finding.get(key))
     name = finding.get("name") or finding.get("service") or finding.get("path") or ""
     return {
         "rule": str(finding.get("rule", "")),
         "severity": str(finding.get("severity", "error")),
         "name": str(name),
-        "message": where + str(finding["message"]),
+        "message": f"{where}: {finding['message']}" if where else str(finding["message"]),
         "fix": str(finding.get("fix", "")),
     }
 

@@ -8,7 +8,7 @@ short_description: Add a percent-encoded twin for each secret
 version_added: 0.1.0
 author: The hypercode.deploy authors (@hypercode)
 description:
-  - A password with C(@ : / ?) breaks the URL that it stands in, unless it is percent-encoded.
+  - A password with an at sign, a colon or a slash breaks the URL that it stands in, unless it is percent-encoded.
   - For each name this adds C(<NAME>_URLENCODED), for use inside of URLs.
 options:
   _input:
@@ -42,13 +42,23 @@ def with_urlencoded(secrets: Mapping[str, Any]) -> dict[str, str]:
     """Return name -> value, and name_URLENCODED -> percent-encoded value. An explicit twin wins."""
     if not isinstance(secrets, Mapping):
         raise AnsibleFilterError(f"with_urlencoded wants a mapping of names to values, got {type(secrets).__name__}")
-    wrong = [name for name, value in secrets.items() if not isinstance(value, str | int)]
+    wrong = [name for name, value in secrets.items() if not _is_text(value)]
     if wrong:
-        raise AnsibleFilterError(
-            f"These secrets are not text: {', '.join(sorted(wrong))}. Fix: put their values in quotes"
-        )
+        names = ", ".join(sorted(str(name) for name in wrong))
+        raise AnsibleFilterError(f"These secrets are not text: {names}. Fix: put their values in quotes")
     values = {str(name): str(value) for name, value in secrets.items()}
     return {name + SUFFIX: urllib.parse.quote(value, safe="") for name, value in values.items()} | values
+
+
+def _is_text(value: object) -> bool:
+    """Text that can be encoded, or a whole number. A bare `yes` is true by now, and nobody means the password True."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return False
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class FilterModule:

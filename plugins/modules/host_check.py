@@ -125,8 +125,8 @@ options:
   findings:
     description:
       - Findings of an earlier check of the same host, to be reported together with those of this one.
-      - Each has C(rule) and C(message), and may have C(severity) (V(error) or V(warning), V(error) by default), C(name) and
-        C(fix).
+      - Each has C(rule) and C(message). It may have C(name), C(fix) and C(severity), which is V(error) or V(warning).
+        By default it is V(error).
     type: list
     elements: dict
     default: []

@@ -11,6 +11,7 @@ version_added: 0.1.0
 author: The hypercode.deploy authors (@hypercode)
 description:
   - Collects a finding for each rule that does not hold, so that all are seen at once.
+  - A rule that cannot be evaluated, since a variable has the wrong type or is not set, is a finding as well.
   - Runs on the controller and connects to nothing.
 attributes:
   check_mode:
@@ -64,7 +65,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: A finding for each rule that does not hold.
+  description: A finding for each rule that does not hold or cannot be judged.
   returned: always
   type: list
   elements: dict

@@ -10,13 +10,14 @@ short_description: Build a stack's own images from a git repository
 version_added: 0.1.0
 author: The hypercode.deploy authors (@hypercode)
 description:
-  - Resolves a branch, tag or commit, builds an image for each context folder, tags it with the commit, and pushes it where
-    asked.
-  - An image that exists already for that commit is not built again.
+  - Resolves a branch, tag or commit, builds an image for each context folder, tags it with the commit, and pushes it
+    where asked.
+  - An image that exists already for that commit is not built again, and one that was pushed is not pushed again.
 attributes:
   check_mode:
     support: partial
-    description: Resolves the commit and says what would be built. A machine without git cannot resolve it, and says so.
+    description: Resolves the commit and says what would be built.
+    details: A machine without git cannot resolve the commit; it says so, and names the ref instead.
   diff_mode:
     support: none
     description: Images have no readable difference.
@@ -25,7 +26,7 @@ attributes:
     description: Nothing is done when all images of the commit are there.
 options:
   repository:
-    description: Address of the git repository.
+    description: Address of the git repository. A login in it is never shown.
     type: str
     required: true
   ref:
@@ -45,7 +46,7 @@ options:
     type: bool
     default: false
   arguments:
-    description: Build arguments.
+    description: Build arguments. No secrets, they stay readable in the image.
     type: dict
     default: {}
   cache:
@@ -87,10 +88,15 @@ local_images:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.image_build import Builder, BuildError, Result
+
+
+def builder_for(params: dict[str, Any]) -> Builder:
+    return Builder(params["repository"], params["ref"], Path(params["cache"]), Engine())
 
 
 def main() -> None:
@@ -107,7 +113,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    builder = Builder(params["repository"], params["ref"], Path(params["cache"]), Engine())
+    builder = builder_for(params)
+    # Ansible repeats what a module was called with; it takes out what is listed here.
+    module.no_log_values.update(builder.source.secrets)
     try:
         if module.check_mode and not module.get_bin_path("git"):
             # A bare host: git comes with the role base, so the commit is not known before that has run.

@@ -75,10 +75,36 @@ release:
   sample: {"id": "20261123T180000Z-1f2e3d4c", "version": "1.0.0", "status": "done"}
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import stack_state
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, ReleaseError, Store
+
+
+def nothing_there(store: Store) -> str:
+    """Say why there is no release in use."""
+    lost = store.lost()
+    if lost:
+        return f"The release in use ({lost}) is gone from the disk. Fix: run site.yml; it writes a new one"
+    return "Nothing is deployed on this host yet. Fix: run site.yml for it"
+
+
+def findings_of(rows: Sequence[stack_state.Row]) -> list[dict[str, str]]:
+    """Return what is wrong with which service, and the fix."""
+    return [
+        {
+            "service": row.service,
+            "message": row.drift or f"{row.state}, health {row.health}",
+            "fix": "run site.yml again; it repairs what it can and says what it cannot"
+            if row.drift
+            else f"on the host: docker logs {row.container_id[:12]}",
+        }
+        for row in rows
+        if not row.is_good
+    ]
 
 
 def main() -> None:
@@ -90,37 +116,26 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    store = Store(Paths())
+    store, engine = Store(Paths()), Engine()
     try:
         release = store.current()
         about = release.read() if release else {}
         project = str(about.get("project", module.params["project"]))
-        rows = stack_state.read_board(Engine(), project, release, memory=module.params["memory"])
+        rows = stack_state.read_board(engine, project, release, memory=module.params["memory"])
     except (EngineError, ReleaseError) as error:
         if module.params["require_ready"] or isinstance(error, ReleaseError):
             module.fail_json(msg=str(error), hypercode_board=[], healthy=False, release={})
-        module.exit_json(changed=False, hypercode_board=[], healthy=False, release={})
-    healthy = bool(rows) and all(row.is_ready and not row.drift for row in rows)
-    result = {
+        module.exit_json(changed=False, msg=str(error), hypercode_board=[], healthy=False, release={})
+    healthy = release is not None and bool(rows) and all(row.is_good for row in rows)
+    result: dict[str, Any] = {
         "hypercode_board": [row.as_board() for row in rows],
         "healthy": healthy,
         "release": {key: about[key] for key in ("id", "version", "status") if key in about},
     }
     if module.params["require_ready"] and not healthy:
         if release is None:
-            module.fail_json(msg="Nothing is deployed on this host yet. Fix: run site.yml for it", **result)
-        findings = [
-            {
-                "service": row.service,
-                "message": row.drift or f"{row.state}, health {row.health}",
-                "fix": "run site.yml again; it repairs what it can and says what it cannot"
-                if row.drift
-                else f"on the host: docker logs {row.container_id[:12]}",
-            }
-            for row in rows
-            if not row.is_ready or row.drift
-        ]
-        module.fail_json(msg=stack_state.summary(rows), findings=findings, **result)
+            module.fail_json(msg=nothing_there(store), **result)
+        module.fail_json(msg=stack_state.summary(rows), findings=findings_of(rows), **result)
     module.exit_json(changed=False, **result)
 
 

@@ -11,11 +11,12 @@ version_added: 0.1.0
 author: The hypercode.deploy authors (@hypercode)
 description:
   - Compares the host with the wanted stack. The release in use and the containers that really run are both looked at.
-  - Where they differ it writes a release folder, pulls every image before anything is stopped, records digests, starts the
-    services in dependency order, waits until each is healthy, and switches C(current).
+  - Where they differ it writes a release folder, pulls every image before anything is stopped, records digests, starts
+    the services in dependency order, waits until each is healthy, and switches C(current).
   - When a service does not get healthy, evidence is collected and the previous release is put back.
-  - The work runs in a process of its own on the host and ends well when the controller goes away. The same task run again
-    waits for it, or finishes what was cut off.
+  - Where nothing differs it changes nothing, but waits until every service is ready, and fails when one is not.
+  - The work runs in a process of its own on the host and ends well when the controller goes away. The same task run
+    again waits for it, or finishes what was cut off.
 attributes:
   check_mode:
     support: full
@@ -45,7 +46,8 @@ options:
     elements: list
     required: true
   secrets:
-    description: Values for the variables that C(compose) still refers to. They go into the C(env) file of the release (0600).
+    description:
+      - Values for the variables that C(compose) still refers to. They go into the C(env) file of the release (0600).
     type: dict
     default: {}
   version:
@@ -70,7 +72,7 @@ options:
     type: int
     default: 1800
   keep_releases:
-    description: How many release folders are kept.
+    description: How many deployed releases are kept on the host.
     type: int
     default: 5
 """
@@ -108,6 +110,10 @@ hypercode_board:
   returned: outside of check mode
   type: list
   elements: dict
+service:
+  description: The service that failed, where it is one.
+  returned: on failure
+  type: str
 evidence:
   description: Folder on the host with logs and state of what failed.
   returned: on failure
@@ -116,20 +122,17 @@ evidence:
 
 import getpass
 import os
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import deploy, stack_state
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.emit import emit
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge import Converge, ConvergeError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import (
-    UNFINISHED,
-    Paths,
-    ReleaseError,
-    Store,
-    lock,
-)
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, ReleaseError, Store
 
-SPEC = {
+SPEC: dict[str, Any] = {
     "project": {"type": "str", "required": True},
     "compose": {"type": "dict", "required": True},
     "services": {"type": "dict", "required": True},
@@ -146,15 +149,34 @@ SPEC = {
 
 def who() -> str:
     """Return the person behind this run: the user who called sudo, where there is one."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
-def wanted_from(params: dict) -> deploy.Wanted:
+def secrets_from(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the secrets as text. Of what is neither text nor a whole number the name is told, never the value."""
+    wrong = sorted(
+        name for name, value in values.items() if isinstance(value, bool) or not isinstance(value, str | int)
+    )
+    if wrong:
+        raise deploy.DeployError(
+            f"These secrets are not text: {', '.join(wrong)}. Nothing was changed. Fix: put their values in quotes"
+        )
+    return {str(name): str(value) for name, value in values.items()}
+
+
+def wanted_from(params: Mapping[str, Any]) -> deploy.Wanted:
+    """Return what is asked for, from the module's parameters."""
+    for name in ("ready_timeout", "timeout", "keep_releases"):
+        if params[name] < 1:
+            raise deploy.DeployError(f"{name} is {params[name]}. Nothing was changed. Fix: give a number above 0")
     return deploy.Wanted(
         model=params["compose"],
         services=params["services"],
         order=params["order"],
-        secrets={name: str(value) for name, value in params["secrets"].items()},
+        secrets=secrets_from(params["secrets"]),
         project=params["project"],
         about={
             "version": params["version"],
@@ -167,10 +189,13 @@ def wanted_from(params: dict) -> deploy.Wanted:
     )
 
 
-def diff_of(store: Store, plan: deploy.Plan, wanted: deploy.Wanted) -> list[dict]:
-    """Return the compose.yaml before and after, without the digests that only a pull can tell."""
+def diff_of(store: Store, plan: deploy.Plan, wanted: deploy.Wanted) -> list[dict[str, str]]:
+    """Return compose.yaml before and after, without the digests that only a pull can tell. Secrets stay references."""
     current = store.current()
-    before = emit(current.read_model()) if current else ""
+    try:
+        before = emit(current.read_model()) if current else ""
+    except ReleaseError:
+        before = ""
     lines = "".join(f"{name}: {action}\n" for name, action in plan.actions.items())
     path = "/opt/hypercode/current/compose.yaml"
     return [
@@ -179,72 +204,65 @@ def diff_of(store: Store, plan: deploy.Plan, wanted: deploy.Wanted) -> list[dict
     ]
 
 
-def fail_if_another_is_at_work(module: AnsibleModule, store: Store, plan: deploy.Plan) -> bool:
-    """Return True when the wanted rollout runs already; fail when it is another one."""
-    with lock(store.paths) as free:
-        if free:
-            return False
-    running = next((release for release in store.all() if release.read().get("status") in UNFINISHED), None)
-    if running and plan.release and running.id == plan.release.id:
-        return True
-    name = running.id if running else "unknown"
-    module.fail_json(
-        msg=f"Another rollout is at work on this host (release {name}). Nothing was changed. "
-        "Fix: wait until `hypercode rollout status` says that it ended, then run the same command again"
-    )
-    return False
+def about_now(store: Store) -> dict[str, Any]:
+    """Return release.json of the release in use; nothing where there is none, or it cannot be read."""
+    try:
+        current = store.current()
+        return current.read() if current else {}
+    except ReleaseError:
+        return {}
 
 
-def roll_out(module: AnsibleModule, store: Store, engine: Engine, plan: deploy.Plan, wanted: deploy.Wanted) -> dict:
-    """Start or join the rollout and wait for its end; return its release.json, or fail with the reason."""
-    launcher = deploy.Launcher()
-    if fail_if_another_is_at_work(module, store, plan) and plan.release:
-        release = plan.release
-    else:
-        release = deploy.prepare(store, plan, wanted)
-        launcher.start(store, release, engine)
-    about = launcher.wait(store, release, module.params["timeout"])
-    if about["status"] == "done":
-        return about
-    failure = about.get("failure") or {}
-    message = failure.get("message") or (
-        "The rollout's process ended without a result. Fix: run the same command again; it finishes the job"
-        if about["status"] == "died"
-        else f"The rollout is still at work after {module.params['timeout']} s. Fix: run the same command again; it waits on"
-    )
-    if about["status"] == "reverted":
-        message += f". The previous release {about.get('previous')} is running again"
-    if failure.get("revert"):
-        message += f". Putting the previous release back failed too: {failure['revert']}"
+def short(about: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: about.get(key) for key in ("id", "version", "status")}
+
+
+def read_board(store: Store, engine: Engine, project: str) -> list[dict[str, Any]]:
+    """Return the board of the release in use; nothing where it cannot be read."""
+    try:
+        return [row.as_board() for row in stack_state.read_board(engine, project, store.current())]
+    except (EngineError, ReleaseError):
+        return []
+
+
+def fail(module: AnsibleModule, error: ConvergeError, plan: deploy.Plan, board: list[dict[str, Any]]) -> NoReturn:
+    """Fail with the reason, what was to be done, and how the services stand now."""
     module.fail_json(
-        msg=message,
+        msg=str(error),
+        changed=bool(plan.actions),
         plan=dict(plan.actions),
-        service=failure.get("service", ""),
-        evidence=failure.get("evidence", ""),
-        release={key: about.get(key) for key in ("id", "version", "status")},
+        service=error.service,
+        evidence=error.evidence,
+        release=short(error.about),
+        **({"hypercode_board": board} if board else {}),
     )
-    return about
+    raise AssertionError("fail_json returned")
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     store, engine = Store(Paths()), Engine()
-    wanted = wanted_from(module.params)
     try:
+        wanted = wanted_from(module.params)
         plan = deploy.make_plan(store, engine, wanted)
-        result: dict = {"changed": bool(plan.actions), "plan": dict(plan.actions)}
-        if module._diff and plan.actions:
-            result["diff"] = diff_of(store, plan, wanted)
-        about = store.current().read() if store.current() else {}
-        if plan.actions and not module.check_mode:
-            about = roll_out(module, store, engine, plan, wanted)
-        if not module.check_mode:
-            rows = stack_state.read_board(engine, wanted.project, store.current())
-            result["hypercode_board"] = [row.as_board() for row in rows]
-        if about:
-            result["release"] = {key: about.get(key) for key in ("id", "version", "status")}
-    except (EngineError, ReleaseError, deploy.DeployError) as error:
+        diff = diff_of(store, plan, wanted) if module._diff and plan.actions else []
+        if module.check_mode:
+            about = about_now(store)
+            if plan.blind and plan.release:
+                module.warn("Docker does not answer on this host, so only the record of the release was compared.")
+        else:
+            plan, about = Converge(store, engine, wanted, float(module.params["timeout"])).run(plan)
+    except ConvergeError as error:
+        fail(module, error, plan, read_board(store, engine, wanted.project))
+    except (EngineError, ReleaseError, deploy.DeployError, deploy.LaunchError) as error:
         module.fail_json(msg=str(error))
+    result: dict[str, Any] = {"changed": bool(plan.actions), "plan": dict(plan.actions)}
+    if diff and plan.actions:
+        result["diff"] = diff
+    if about:
+        result["release"] = short(about)
+    if not module.check_mode:
+        result["hypercode_board"] = read_board(store, engine, wanted.project)
     module.exit_json(**result)
 
 

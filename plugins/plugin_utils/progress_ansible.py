@@ -25,10 +25,11 @@ def task_name(task: Any) -> str:
 
 
 def phase_name(play: Any, task: Any) -> str:
-    """The role of a task, else its play; "" without a play."""
+    """The role of a task, else its play; "" without a play. A part of a role (tasks_from) belongs to the play."""
     # Under these strategies the hosts are in different roles at the same time.
     free = str(getattr(play, "strategy", "")).rpartition(".")[2] in ("free", "host_pinned")
-    role = task._role.get_name(include_role_fqcn=False) if task._role and not free else ""
+    whole = task._role and not getattr(task._role, "_from_files", {}).get("tasks")
+    role = task._role.get_name(include_role_fqcn=False) if whole and not free else ""
     return one_line(role or (play.get_name() if play else ""))
 
 

@@ -20,7 +20,10 @@ WORKERS = 2
 TIMEOUT = 600.0
 COLLECTION = "collections/ansible_collections/hypercode/deploy"
 # Typed strictly, under the names by which they are imported.
-TYPED = {"plugins/": f"{COLLECTION}/", "molecule/shared/testbed/": "", "tests/runner/": "", "scripts/": ""}
+TYPED = {
+    "plugins/": f"{COLLECTION}/",
+    **dict.fromkeys(("molecule/shared/testbed/", "tests/runner/", "tests/benchmark/", "scripts/"), ""),
+}
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,8 @@ def test_built_on_the_controller_and_pushed(host, inventory, monkeypatch, tmp_pa
     assert release["version"] == commit[:12]
     containers = stack.containers(host)
     for service in OWN:
-        assert containers[service]["Config"]["Image"].startswith(f"{BED.registry}/built/{service}:{commit[:12]}@sha256:")
+        assert containers[service]["Config"]["Image"].startswith(
+            f"{BED.registry}/built/{service}:{commit[:12]}@sha256:"
+        )
     assert stack.all_healthy(host)
     assert play(*words, inventory=inventory).changed("web1") == 0

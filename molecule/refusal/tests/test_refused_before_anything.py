@@ -8,7 +8,6 @@ import pytest
 from checks import stack
 from checks.playbook import play
 
-
 SECRETS = (
     "{"
     + ", ".join(
@@ -102,7 +101,10 @@ def test_a_port_taken_by_a_foreign_process(host, inventory):
     ("text", "words"),
     [
         ("services:\n  a:\n    image: x:1\n   b: 2\n", ("compose.yaml", "line 4")),
-        ("services:\n  a: {image: x:1}\n  a: {image: y:1}\n", ("compose.yaml", "line 3", "'a' stands here a second time")),
+        (
+            "services:\n  a: {image: x:1}\n  a: {image: y:1}\n",
+            ("compose.yaml", "line 3", "'a' stands here a second time"),
+        ),
         ("services:\n  a: {image: 'x:1', helthcheck: {}}\n", ("helthcheck", "healthcheck")),
         ("services:\n  a: {image: 'x:1', networks: [nowhere]}\n", ("nowhere",)),
         (

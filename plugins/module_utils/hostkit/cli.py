@@ -5,34 +5,59 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from . import __version__, stack_state
 from .board_text import render_board
 from .engine import Engine, EngineError, run_docker
-from .release import Paths, Release, ReleaseError, Store, lock
-from .rollout import Journal, Rollout, RolloutError, run_release
+from .files import FileError
+from .journal import Journal
+from .launcher import failure_of
+from .release import UNFINISHED, Paths, Release, ReleaseError, Store, lock, lock_holder
+from .release_images import Runner
+from .rollout import STARTING, Rollout, RolloutError, run_release
 
 EPILOG = "Exit codes: 0 all is well, 1 something is not, 2 the command was typed wrong, 75 another rollout is at work."
+INTERRUPTED = 130
+WRONG = 2
+LOCK_WAIT = 5.0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@dataclass
+class Host:
+    """The host that the command works on; another one in tests."""
+
+    store: Store = field(default_factory=lambda: Store(Paths()))
+    engine: Engine = field(default_factory=Engine)
+    run: Runner = run_docker
+    rollout: Callable[..., Rollout] = Rollout
+
+
+def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
     """Run the command; return its exit code."""
     arguments = _parser().parse_args(argv)
-    store = Store(Paths())
-    engine = Engine()
     try:
-        return int(arguments.function(arguments, store, engine))
-    except (EngineError, ReleaseError, RolloutError, PermissionError) as error:
+        code = int(arguments.function(arguments, host or Host()))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `| head` does. Python must not complain at its own end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (EngineError, ReleaseError, RolloutError, FileError, OSError) as error:
         hint = " Fix: run it with sudo" if isinstance(error, PermissionError) else ""
-        print(f"hypercode: {error}{hint}", file=sys.stderr)
+        print(f"hypercode: {error}.{hint}" if hint else f"hypercode: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        print("hypercode: stopped. The same command, or site.yml, goes on where this ended", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,103 +69,151 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="print data instead of a table")
     status.set_defaults(function=_status)
 
-    rollout = verbs.add_parser("rollout", help="look at the newest rollout").add_subparsers(
-        required=True, metavar="WHAT"
-    )
-    shown = rollout.add_parser("status", help="show how the newest rollout stands")
+    rollout = verbs.add_parser("rollout", help="look at the newest rollout")
+    rollouts = rollout.add_subparsers(required=True, metavar="WHAT")
+    shown = rollouts.add_parser("status", help="show how the newest rollout stands")
     shown.set_defaults(function=_rollout_status)
-    apply = rollout.add_parser("apply", help="move this host to a release that is prepared here")
+    apply = rollouts.add_parser("apply", help="move this host to a release that is prepared here")
     apply.add_argument("release", help="its id, a folder name under /opt/hypercode/releases")
-    apply.set_defaults(function=lambda a, store, engine: run_release(store, store.get(a.release), engine))
+    apply.set_defaults(function=_rollout_apply)
 
-    stack = verbs.add_parser("stack", help="start the stack, or tell a service something").add_subparsers(
-        required=True, metavar="WHAT"
-    )
-    start = stack.add_parser("start", help="start the current release, in dependency order (done at each boot)")
+    stack = verbs.add_parser("stack", help="start or stop the stack, or tell a service something")
+    stacks = stack.add_subparsers(required=True, metavar="WHAT")
+    start = stacks.add_parser("start", help="start the current release, in dependency order (done at each boot)")
     start.set_defaults(function=_stack_start)
-    stop = stack.add_parser(
-        "stop", help="stop every service, last to first, each with its own grace period (at shutdown)"
+    stop = stacks.add_parser(
+        "stop", help="stop every service, last to first, each with its own grace period (done at shutdown)"
     )
     stop.set_defaults(function=_stack_stop)
-    signal = stack.add_parser("signal", help="send a signal to a running service, such as HUP to read its files again")
+    signal = stacks.add_parser("signal", help="send a signal to a running service, such as HUP to read its files again")
     signal.add_argument("service")
     signal.add_argument("signal")
     signal.set_defaults(function=_stack_signal)
     return parser
 
 
-def _current(store: Store) -> Release | None:
-    release = store.current()
+def _current(host: Host) -> Release | None:
+    """Return the release in use; where there is none, say so."""
+    release = host.store.current()
     if release is None:
-        print("hypercode: nothing is deployed on this host yet. Next: run site.yml for it")
+        lost = host.store.lost()
+        if lost:
+            print(
+                f"hypercode: the release in use ({lost}) is gone from the disk. Next: run site.yml; it writes a new one"
+            )
+        else:
+            print("hypercode: nothing is deployed on this host yet. Next: run site.yml for it")
     return release
 
 
-def _status(arguments: argparse.Namespace, store: Store, engine: Engine) -> int:
-    release = _current(store)
+# ---- status ----------------------------------------------------------------------------------------------------------
+
+
+def _status(arguments: argparse.Namespace, host: Host) -> int:
+    store = host.store
+    # A first rollout that failed leaves containers to look at, and no current release.
+    release = store.current() or next(reversed(store.all()), None)
     if release is None:
+        if arguments.json:
+            print(json.dumps({"release": None, "board": []}))
+        else:
+            _current(host)
         return 1
     about = release.read()
-    rows = stack_state.read_board(engine, str(about["project"]), release, memory=True)
+    rows = stack_state.read_board(host.engine, str(about["project"]), release, memory=True)
     if arguments.json:
         print(json.dumps({"release": release.id, "board": [row.as_board() for row in rows]}, indent=2))
     else:
-        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-        width = shutil.get_terminal_size().columns
-        print(render_board([row.as_board() for row in rows], title=os.uname().nodename, width=width, unicode=unicode))
-        print(f"release {release.id}  version {about.get('version') or '-'}  status {about['status']}")
-    return 0 if all(row.is_ready and not row.drift for row in rows) else 1
+        _print_board(release, [row.as_board() for row in rows])
+    in_use = store.current() is not None
+    return 0 if in_use and all(row.is_good for row in rows) else 1
 
 
-def _rollout_status(_arguments: argparse.Namespace, store: Store, _engine: Engine) -> int:
-    releases = store.all()
+def _print_board(release: Release, board: Sequence[dict[str, object]]) -> None:
+    about = release.read()
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    width = shutil.get_terminal_size().columns
+    print(render_board(board, title=os.uname().nodename, width=width, unicode=unicode))
+    print(f"release {release.id}  version {about.get('version') or '-'}  status {about['status']}")
+
+
+def _rollout_status(_arguments: argparse.Namespace, host: Host) -> int:
+    releases = host.store.all()
     if not releases:
         print("hypercode: no rollout has run on this host")
         return 1
-    about = releases[-1].read()
-    print(f"release {about['id']}  status {about['status']}")
-    for event in Journal(store.paths, releases[-1].id).read():
-        details = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("time", "event"))
-        print(f"  {event['event']}  {details}")
-    return 0 if about["status"] == "done" else 1
+    newest = releases[-1]
+    about = newest.read()
+    status = about["status"]
+    print(f"release {newest.id}  version {about.get('version') or '-'}  status {status}")
+    for event in Journal(host.store.paths, newest.id).read():
+        details = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("time", "event") and value)
+        print(f"  {event['event']}  {details}".rstrip())
+    if status in UNFINISHED and lock_holder(host.store.paths) is None:
+        print("It was cut off: no process is at work on it. Next: run site.yml again; it finishes the job")
+    elif status not in UNFINISHED and status != "done":
+        print(failure_of(about, host.store.paths, timeout=0))
+    return 0 if status == "done" else 1
 
 
-def _stack_start(_arguments: argparse.Namespace, store: Store, engine: Engine) -> int:
-    release = _current(store)
+# ---- what changes something ------------------------------------------------------------------------------------------
+
+
+def _rollout_apply(arguments: argparse.Namespace, host: Host) -> int:
+    release = host.store.get(arguments.release)
+    return run_release(host.store, release, host.engine, run=host.run, echo=_say, rollout=host.rollout)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _stack_start(_arguments: argparse.Namespace, host: Host) -> int:
+    release = _current(host)
     if release is None:
         return 0
-    with lock(store.paths, wait_seconds=5) as held:
+    with lock(host.store.paths, wait_seconds=LOCK_WAIT, holder=STARTING) as held:
         if not held:
             print("hypercode: a rollout is at work; it starts the stack")
             return 0
-        Rollout(store, release, engine).bring_up(release)
+        failures = host.rollout(host.store, release, host.engine, run=host.run).stack(evidence="start").start()
+        if not failures and release.status in UNFINISHED:
+            # A repair that the shutdown cut off: the start has done its work.
+            release.update(status="done", pid=None)
+    for failure in failures:
+        print(f"hypercode: {failure}", file=sys.stderr)
+    if failures:
+        print(f"hypercode: release {release.id} is up but for the above. Next: hypercode status")
+        return 1
     print(f"hypercode: release {release.id} is up")
     return 0
 
 
-def _stack_stop(_arguments: argparse.Namespace, store: Store, engine: Engine) -> int:
-    release = _current(store)
-    if release is None:
-        return 0
-    done = Rollout(store, release, engine).compose(release, str(release.read()["project"]), "stop")
-    if done.code != 0:
-        raise EngineError(f"The stack did not stop: {done.stderr.strip()}")
+def _stack_stop(_arguments: argparse.Namespace, host: Host) -> int:
+    release = _current(host)
+    if release is not None:
+        host.rollout(host.store, release, host.engine, run=host.run).stack(evidence="stop").stop()
     return 0
 
 
-def _stack_signal(arguments: argparse.Namespace, store: Store, engine: Engine) -> int:
-    release = _current(store)
+def _stack_signal(arguments: argparse.Namespace, host: Host) -> int:
+    release = _current(host)
     if release is None:
         return 0
     about = release.read()
-    if arguments.service not in about["services"]:
-        print(f"hypercode: there is no service '{arguments.service}'. Services: {', '.join(sorted(about['services']))}")
-        return 2
-    rows = stack_state.read_board(engine, str(about["project"]), release)
-    for row in (row for row in rows if row.service == arguments.service and row.state == "running"):
-        done = run_docker(["docker", "kill", "--signal", arguments.signal, row.container_id], timeout=30)
+    service = arguments.service
+    if service not in about["services"]:
+        known = ", ".join(sorted(about["services"]))
+        print(f"hypercode: there is no service '{service}'. Services: {known}", file=sys.stderr)
+        return WRONG
+    found = stack_state.containers_by_service(host.engine.containers(str(about["project"]))).get(service, [])
+    running = [str(container["Id"]) for container in found if container["State"]["Status"] == "running"]
+    if not running:
+        print(f"hypercode: {service} is not running, so there is nobody to tell")
+    for container in running:
+        done = host.run(["docker", "kill", "--signal", arguments.signal, container], timeout=30)
         if done.code != 0:
-            raise EngineError(f"{arguments.service} did not take the signal: {done.stderr.strip()}")
+            raise EngineError(f"{service} did not take the signal {arguments.signal}: {done.stderr.strip()}")
     return 0
 
 

@@ -1,72 +1,50 @@
 # Copyright: the hypercode.deploy authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Decides what a host needs to get to a wanted stack, and starts the rollout that does it."""
+"""Decides what a host needs to get to a wanted stack, and prepares the release that does it."""
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from . import stack_state
-from .command import CommandResult
-from .compose.emit import emit
-from .compose.envfile import write_env
-from .engine import Engine, run_docker
-from .release import UNFINISHED, Release, Store, lock
-from .rollout import run_release
+from .engine import Engine
+from .launcher import Launcher, LaunchError
+from .plan_changes import changes_between
+from .release import DAMAGED, Release, ReleaseError, Store, lock, lock_holder
 from .stack_state import Row
+from .wanted import DeployError, Wanted, check_wanted, required_in, service_facts
 
-HOST_COMMAND = Path("/usr/local/bin/hypercode")
+__all__ = ["DeployError", "LaunchError", "Launcher", "Plan", "Wanted", "check_secrets", "make_plan", "prepare"]
 
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the controller asks for.
-
-    `model` is the resolved Compose project as data, `services` its facts by service (class, limits, depends_on …),
-    `order` the dependency levels, `secrets` name -> value for the env file, `about` what goes into release.json.
-    """
-
-    model: Mapping[str, Any]
-    services: Mapping[str, Mapping[str, Any]]
-    order: Sequence[Sequence[str]]
-    secrets: Mapping[str, str]
-    project: str
-    about: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def compose_text(self) -> str:
-        return emit(self.model)
-
-    @property
-    def env_text(self) -> str:
-        return write_env(self.secrets)
+LOCK_WAIT = 5.0
+# Who holds the lock for the moment that it takes to write a release.
+PREPARING = "a rollout that is being prepared"
+# What the controller may say anew about a release that stays as it is.
+SETTINGS = ("ready_timeout", "keep_releases", "local_images")
+# What the first pull and the first start found out about a service; it counts for as long as the release does.
+RECORDED = ("image", "digest", "image_id", "config_hash")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done. `actions` is empty when the host is as wanted; `reason` is one line for a person."""
+    """What has to be done. `actions` is empty when the host is as wanted; `reason` is one line for a person.
+
+    `release` is an existing release folder that the rollout uses, None for a new one. `blind` says that Docker did not
+    answer, so that what runs is not known.
+    """
 
     actions: Mapping[str, str]
     reason: str
-    release: Release | None = None  # an existing release folder that the rollout uses; None for a new one
+    release: Release | None = None
     rows: Sequence[Row] = ()
-
-
-class DeployError(Exception):
-    """What is wanted cannot be deployed as it was handed over; the text says why and the fix."""
-
-
-REFERENCE = re.compile(r"(?<!\$)(?:\$\$)*\$\{([A-Za-z_][A-Za-z0-9_]*)")
+    blind: bool = False
 
 
 def check_secrets(wanted: Wanted) -> None:
     """Refuse a project that refers to a variable without a value: Compose would put nothing there and only warn."""
-    missing = sorted({name for name in REFERENCE.findall(wanted.compose_text) if not wanted.secrets.get(name)})
+    missing = sorted(name for name in required_in(wanted.model) if not wanted.secrets.get(name))
     if missing:
         raise DeployError(
             f"These secrets have no value: {', '.join(missing)}. Nothing was changed. Fix: add them to stack_secrets"
@@ -74,114 +52,129 @@ def check_secrets(wanted: Wanted) -> None:
 
 
 def make_plan(store: Store, engine: Engine, wanted: Wanted) -> Plan:
-    """Compare the host with what is wanted: the release in use first, then the containers that really run."""
+    """Compare the host with what is wanted: the release in use first, then the containers that really run.
+
+    Writes nothing. Raises DeployError for what cannot be deployed, EngineError when Docker fails in the middle.
+    """
+    check_wanted(wanted)
     check_secrets(wanted)
     current = store.current()
-    rows = stack_state.read_rows(engine, wanted.project, _recorded(current, wanted)) if _docker(engine) else []
-    if current and is_same(current, wanted):
+    is_usable = current is not None and is_intact(current)
+    is_there = stack_state.engine_is_there(engine)
+    _check_project(current, engine if is_there else None, wanted)
+    recorded = current.read()["services"] if current and is_usable else service_facts(wanted)
+    rows = stack_state.read_rows(engine, wanted.project, recorded) if is_there else []
+    if current and is_usable and is_same(current, wanted):
         drifted = {row.service: f"repair: {row.drift}" for row in rows if row.needs_action}
-        if not drifted:
-            return Plan({}, "as wanted", current, rows)
-        return Plan(drifted, "the containers differ from the release", current, rows)
+        reason = "the containers differ from the release" if drifted else "as wanted"
+        return Plan(drifted, reason, current, rows, blind=not is_there)
     unfinished = store.unfinished()
     if unfinished and is_same(unfinished, wanted):
-        return Plan(dict.fromkeys(wanted.services, "finish"), "an earlier rollout was cut off", unfinished, rows)
-    return Plan(_changes(current, wanted), "a new release" if current else "the first release", None, rows)
+        actions = dict.fromkeys(wanted.services, "finish")
+        return Plan(actions, "an earlier rollout was cut off", unfinished, rows, blind=not is_there)
+    actions, reason = _new_release(store, current if is_usable else None, current, wanted)
+    return Plan(actions, reason, None, rows, blind=not is_there)
 
 
-def _docker(engine: Engine) -> bool:
-    return stack_state.engine_is_there(engine)
+def _new_release(
+    store: Store, usable: Release | None, current: Release | None, wanted: Wanted
+) -> tuple[dict[str, str], str]:
+    if usable:
+        return changes_between(usable, wanted), "a new release"
+    if current:
+        text = "check: the record of the release in use is damaged"
+        return dict.fromkeys(wanted.services, text), f"the record of release {current.id} is damaged"
+    if store.lost():
+        text = "check: the release in use is gone from the disk"
+        return dict.fromkeys(wanted.services, text), f"{store.paths.current} points at {store.lost()}, which is gone"
+    return dict.fromkeys(wanted.services, "start"), "the first release"
 
 
-def _recorded(current: Release | None, wanted: Wanted) -> Mapping[str, Mapping[str, Any]]:
-    return current.read()["services"] if current else wanted.services
-
-
-def is_same(release: Release, wanted: Wanted) -> bool:
-    """True when a release folder holds exactly what is wanted, secrets included."""
-    return (
-        release.read_model() == wanted.model
-        and release.read_env() == wanted.env_text
-        and release.read().get("version") == wanted.about.get("version")
+def _check_project(current: Release | None, engine: Engine | None, wanted: Wanted) -> None:
+    """Refuse another project name while the old project's containers are there: both would run side by side."""
+    if current is None or engine is None or current.status == DAMAGED:
+        return
+    old = str(current.read()["project"])
+    if old == wanted.project or not engine.containers(old):
+        return
+    raise DeployError(
+        f"The stack on this host is the project '{old}', and its containers are still there; wanted is "
+        f"'{wanted.project}'. Its data is in volumes of the old name. Nothing was changed. "
+        f"Fix: set stack_project back to '{old}'; or, to leave the old one for good, first run on the host: "
+        f"docker compose --project-name {old} down"
     )
 
 
-def _changes(current: Release | None, wanted: Wanted) -> dict[str, str]:
-    if current is None:
-        return dict.fromkeys(wanted.services, "start")
-    old, new = current.read_model().get("services", {}), wanted.model.get("services", {})
-    changes = {name: "start" for name in new if name not in old}
-    changes |= {name: "remove" for name in old if name not in new}
-    for name in set(old) & set(new):
-        if old[name].get("image") != new[name].get("image"):
-            changes[name] = f"replace: {old[name].get('image')} -> {new[name].get('image')}"
-        elif old[name] != new[name]:
-            changes[name] = "replace: its configuration changed"
-    if not changes:
-        changes["(all)"] = "check: networks, volumes or secrets changed"
-    return dict(sorted(changes.items()))
+def is_intact(release: Release) -> bool:
+    """True when everything that a release needs can be read."""
+    try:
+        release.read()
+        release.read_model()
+        release.read_env()
+    except ReleaseError:
+        return False
+    return True
+
+
+def is_same(release: Release, wanted: Wanted) -> bool:
+    """True when a release folder holds exactly what is wanted, secrets included. A damaged one is never the same."""
+    try:
+        about = release.read()
+        return (
+            release.read_model() == wanted.model
+            and release.read_env() == wanted.env_text
+            and about["project"] == wanted.project
+            and str(about.get("version", "")) == wanted.version
+        )
+    except ReleaseError:
+        return False
 
 
 def prepare(store: Store, plan: Plan, wanted: Wanted) -> Release:
-    """Return the release folder that the rollout works on, written or reset to be run again."""
-    about = {
-        "project": wanted.project,
-        "services": {name: dict(meta) for name, meta in wanted.services.items()},
-        "order": [list(level) for level in wanted.order],
-        **wanted.about,
-    }
-    if plan.release is None:
-        for stale in store.all():
-            if stale.read().get("status") in UNFINISHED:
-                stale.update(status="abandoned")
-        return store.create(dict(wanted.model), wanted.compose_text, wanted.env_text, about)
-    if plan.release.read().get("status") != "done":
-        plan.release.update(status="prepared", **about)
-    else:
-        # A repair keeps the digests that this release was pulled with.
-        plan.release.update(status="prepared", **dict(wanted.about))
-    return plan.release
+    """Return the release folder that the rollout works on, written or made ready to be run again.
+
+    What an earlier run recorded of it (the digests) stays. Raises DeployError when another rollout is at work.
+    """
+    with lock(store.paths, wait_seconds=LOCK_WAIT, holder=PREPARING) as held:
+        if not held:
+            raise busy(lock_holder(store.paths) or "unknown")
+        store.abandon_others(plan.release)
+        if plan.release is None:
+            about = {
+                "project": wanted.project,
+                "services": service_facts(wanted),
+                "order": [list(level) for level in wanted.order],
+                **wanted.about,
+                "version": wanted.version,
+            }
+            return store.create(dict(wanted.model), wanted.compose_text, wanted.env_text, about)
+        refresh(plan.release, wanted, status="prepared")
+        return plan.release
 
 
-class Launcher:
-    """Starts a rollout in a process of its own on the host, and waits for its end."""
+def refresh(release: Release, wanted: Wanted, *, status: str) -> None:
+    """Bring what the controller says about an existing release up to date; write only where something differs."""
+    about = release.read()
+    services = service_facts(wanted)
+    for name, meta in services.items():
+        old = about["services"].get(name) or {}
+        meta.update({key: old[key] for key in RECORDED if key in old})
+    changes: dict[str, Any] = {"services": services, "order": [list(level) for level in wanted.order], "status": status}
+    changes |= {key: wanted.about[key] for key in SETTINGS if key in wanted.about}
+    if any(about.get(key) != value for key, value in changes.items()):
+        release.update(**changes)
 
-    def __init__(
-        self,
-        run: Callable[..., CommandResult] = run_docker,
-        sleep: Callable[[float], None] = time.sleep,
-        host_command: Path = HOST_COMMAND,
-    ) -> None:
-        self._run = run
-        self._sleep = sleep
-        self._host_command = host_command
 
-    def start(self, store: Store, release: Release, engine: Engine) -> None:
-        """Start it under systemd, so that it ends well without the controller; in this process where that is not there."""
-        if not self._host_command.exists() or not Path("/run/systemd/system").is_dir():
-            run_release(store, release, engine)
-            return
-        self._run(
-            [
-                *("systemd-run", "--quiet", "--collect", f"--unit=hypercode-rollout-{release.id}"),
-                *("--setenv=HOME=/root", str(self._host_command), "rollout", "apply", release.id),
-            ],
-            timeout=30,
-        )
+def settle(release: Release, wanted: Wanted) -> None:
+    """Note that the release in use is well: an attempt to repair it may have been cut off, or failed and it healed."""
+    refresh(release, wanted, status="done")
+    if release.read().get("failure"):
+        release.update(failure=None)
 
-    def wait(self, store: Store, release: Release, timeout: float) -> dict[str, Any]:
-        """Wait until the rollout ended; return its release.json. A time-out leaves it running."""
-        waited = 0.0
-        while True:
-            about = release.read()
-            if about["status"] not in UNFINISHED:
-                return about
-            with lock(store.paths) as free:
-                # Free with an unfinished status, seen twice a moment apart: its process died.
-                dead = free
-            if dead and waited > 5 and release.read()["status"] in UNFINISHED:
-                return release.read() | {"status": "died"}
-            if waited > timeout:
-                return about
-            self._sleep(0.5)
-            waited += 0.5
+
+def busy(holder: str) -> DeployError:
+    """Return the error for a host on which somebody else is at work."""
+    return DeployError(
+        f"Another rollout is at work on this host ({holder}). Nothing was changed. "
+        "Fix: wait until `hypercode rollout status` says that it ended, then run the same command again"
+    )

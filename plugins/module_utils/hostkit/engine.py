@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A small client of the Docker Engine API over its Unix socket, and of the docker command line.
 
-Reading goes through the socket (one round trip for a whole board); what Compose alone knows how to do goes through the
-command line. API source: Docker Engine API v1.41, answered by every engine since 20.10.
+Reading goes through the socket (one round trip for a container); what Compose alone knows how to do goes through the
+command line. Source of paths and fields: Docker Engine API v1.41, of engine 20.10.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import socket
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,8 @@ from typing import Any
 from .command import CommandResult, run_command
 
 SOCKET = "/var/run/docker.sock"
-API = "/v1.41"
+# What is used here means the same from this version of the API on. Newer engines drop old versions: 29 begins at 1.44.
+API = (1, 41)
 # Registry logins of the deployment, apart from those of whoever works on the host.
 CLIENT_CONFIG = "/etc/hypercode/docker"
 
@@ -63,27 +65,56 @@ class Engine:
     def __init__(self, path: str = SOCKET, timeout: float = 30) -> None:
         self._path = path
         self._timeout = timeout
+        self._prefix: str | None = None
 
     def get(self, path: str, **query: object) -> Any:
         """GET a JSON document. Raises NotFound on 404, EngineError on anything else that is not 2xx."""
-        body = self._get_raw(path, query)
-        return json.loads(body) if body else None
+        return self._document(self._api_prefix() + path, query)
+
+    def _api_prefix(self) -> str:
+        """Return the version of the API to talk in, as the beginning of a path; the engine is asked once."""
+        if self._prefix is None:
+            stated = str(self._about().get("MinAPIVersion") or "")
+            oldest = tuple(int(number) for number in stated.split(".")) if re.fullmatch(r"\d+\.\d+", stated) else API
+            self._prefix = "/v{}.{}".format(*max(API, oldest))
+        return self._prefix
+
+    def _about(self) -> Mapping[str, Any]:
+        # The one path that every engine answers without a version.
+        about = self._document("/version", {})
+        if not isinstance(about, dict) or "Version" not in about:
+            raise EngineError(f"What answers on {self._path} is no Docker engine. Fix: systemctl status docker")
+        return about
+
+    def _document(self, target: str, query: Mapping[str, object]) -> Any:
+        body = self._get_raw(target, query)
+        try:
+            return json.loads(body) if body else None
+        except ValueError as error:
+            raise EngineError(
+                f"Docker's answer to {target} is cut off or no JSON. Fix: systemctl status docker, then run it again"
+            ) from error
 
     def _get_raw(self, path: str, query: Mapping[str, object]) -> bytes:
         words = {key: json.dumps(value) if isinstance(value, dict) else str(value) for key, value in query.items()}
-        target = API + path + (f"?{urllib.parse.urlencode(words)}" if words else "")
+        target = path + (f"?{urllib.parse.urlencode(words)}" if words else "")
         connection = _Connection(self._path, self._timeout)
         try:
             connection.request("GET", target)
             answer = connection.getresponse()
             body = answer.read()
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ConnectionRefusedError) as error:
             raise EngineError(
-                f"Docker is not running here: there is no {self._path}. Fix: systemctl start docker"
+                f"Docker is not running here: nothing answers on {self._path}. Fix: systemctl start docker"
+            ) from error
+        except PermissionError as error:
+            raise EngineError(
+                f"Only root may talk to Docker ({self._path}). Fix: run it with sudo; in a playbook, become: true"
             ) from error
         except (OSError, http.client.HTTPException) as error:
             raise EngineError(
-                f"Docker does not answer on {self._path} ({error}). Fix: systemctl status docker, then systemctl restart docker"
+                f"Docker does not answer on {self._path} ({error}). "
+                "Fix: systemctl status docker, then systemctl restart docker"
             ) from error
         finally:
             connection.close()
@@ -94,7 +125,8 @@ class Engine:
         return body
 
     def version(self) -> str:
-        return str(self.get("/version")["Version"])
+        """Return the engine's version; EngineError when there is none that answers."""
+        return str(self._about()["Version"])
 
     def containers(self, project: str) -> list[dict[str, Any]]:
         """Inspect every container of a Compose project, running or not; one that vanishes meanwhile is left out."""
@@ -115,6 +147,14 @@ class Engine:
             return None
         return document
 
+    def network(self, name: str) -> dict[str, Any] | None:
+        """Inspect a network, with the running containers on it; None when there is none of that name."""
+        try:
+            document: dict[str, Any] = self.get(f"/networks/{urllib.parse.quote(name, safe='')}")
+        except NotFound:
+            return None
+        return document
+
     def memory_bytes(self, container_id: str) -> int | None:
         """Memory in use without the page cache, as `docker stats` shows it; None when the container is not running."""
         try:
@@ -126,12 +166,14 @@ class Engine:
             return None
         detail = memory.get("stats") or {}
         # total_inactive_file is cgroup v1's name, inactive_file v2's.
-        return int(memory["usage"]) - int(detail.get("total_inactive_file", detail.get("inactive_file", 0)))
+        cache = int(detail.get("total_inactive_file", detail.get("inactive_file", 0)))
+        return max(0, int(memory["usage"]) - cache)
 
     def logs(self, container_id: str, lines: int = 50) -> str:
         """Return the last lines of a container's output, standard output and error together."""
         try:
-            raw = self._get_raw(f"/containers/{container_id}/logs", {"stdout": 1, "stderr": 1, "tail": lines})
+            path = f"{self._api_prefix()}/containers/{container_id}/logs"
+            raw = self._get_raw(path, {"stdout": 1, "stderr": 1, "tail": lines})
         except EngineError as error:
             return f"(no log: {error})"
         return _demultiplex(raw).decode(errors="replace")

@@ -5,37 +5,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .engine import Engine, EngineError
-from .files import write_file
+from .files import FileError, explain, write_file
+from .redact import Redactor
 from .stack_state import containers_by_service
 
+LINES = 200
 
-def collect(engine: Engine, project: str, services: Sequence[str], folder: Path) -> list[str]:
-    """Write `<service>.log` and `<service>.json` into the folder (0700); return the file names.
 
-    The JSON holds state, health history, image and limits; never the environment, which holds secrets.
+def collect(
+    engine: Engine,
+    project: str,
+    services: Sequence[str],
+    folder: Path,
+    *,
+    redact: Redactor | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Write `<service>.log` and `<service>.json` into the folder (0700), and notes as `<name>.txt`; return the names.
+
+    The JSON holds state, health history, image and limits; never the environment, which holds secrets. `redact` masks
+    secrets in all of it. Never raises: evidence must not get in the way of what is done about the failure.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    written = []
+    redact = redact or Redactor()
+    files = {f"{name}.txt": text for name, text in (notes or {}).items()}
     try:
         grouped = containers_by_service(engine.containers(project))
     except EngineError as error:
-        write_file(folder / "engine.txt", f"{error}\n".encode(), mode=0o600)
-        return ["engine.txt"]
+        grouped = {}
+        files["engine.txt"] = f"{error}\n"
     for service in services:
         for number, container in enumerate(grouped.get(service, [])):
             stem = service if number == 0 else f"{service}-{number + 1}"
-            write_file(folder / f"{stem}.log", engine.logs(container["Id"], 200).encode(), mode=0o600)
-            write_file(folder / f"{stem}.json", json.dumps(_facts(container), indent=2).encode(), mode=0o600)
-            written += [f"{stem}.log", f"{stem}.json"]
-    return written
+            files[f"{stem}.log"] = engine.logs(str(container["Id"]), LINES)
+            files[f"{stem}.json"] = json.dumps(_facts(container), indent=2)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, text in files.items():
+            write_file(folder / name, redact(text).encode(errors="replace"), mode=0o600)
+    except FileError as error:
+        print(f"hypercode: no evidence: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"hypercode: no evidence: {explain(str(folder), 'written', error)}", file=sys.stderr)
+    return list(files)
 
 
-def _facts(container: dict[str, Any]) -> dict[str, Any]:
+def _facts(container: Mapping[str, Any]) -> dict[str, Any]:
     config, host = container["Config"], container["HostConfig"]
     return {
         "name": container.get("Name"),
@@ -47,5 +67,5 @@ def _facts(container: dict[str, Any]) -> dict[str, Any]:
         "restart_policy": host.get("RestartPolicy"),
         "memory_bytes": host.get("Memory"),
         "nano_cpus": host.get("NanoCpus"),
-        "networks": sorted((container.get("NetworkSettings", {}).get("Networks") or {}).keys()),
+        "networks": sorted(((container.get("NetworkSettings") or {}).get("Networks") or {}).keys()),
     }

@@ -4,23 +4,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
+import contextlib
+import fcntl
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .command import CommandResult
-from .engine import Engine, run_docker
+from .command import NOT_FOUND, CommandResult
+from .engine import Engine, EngineError, run_docker
+from .source_git import BuildError, Source
+
+__all__ = ["BuildError", "Builder", "Result", "check_missing"]
 
 SHORT = 12
-COMMIT = re.compile(r"^[0-9a-f]{40}$")
-
-
-class BuildError(Exception):
-    """Nothing was deployed; the text says what failed, where, and the fix."""
+BUILD_TIMEOUT = 3600.0
+_WORK = "build-"
 
 
 @dataclass
@@ -48,59 +49,16 @@ class Builder:
     run: Callable[..., CommandResult] = run_docker
 
     @property
-    def _git_folder(self) -> Path:
-        return self.cache / (hashlib.sha256(self.repository.encode()).hexdigest()[:16] + ".git")
+    def source(self) -> Source:
+        return Source(self.repository, self.ref, self.cache, self.run)
 
     def resolve(self) -> str:
         """Return the commit that the ref means now, asked of the remote; nothing is fetched."""
-        if COMMIT.match(self.ref):
-            return self.ref
-        done = self._git("ls-remote", self.repository, self.ref, f"{self.ref}^{{}}", timeout=60)
-        if done.code != 0:
-            raise BuildError(self._remote_message(done))
-        found = dict(reversed(line.split("\t")) for line in done.stdout.splitlines() if "\t" in line)
-        for name in (f"refs/heads/{self.ref}", f"refs/tags/{self.ref}^{{}}", f"refs/tags/{self.ref}", self.ref):
-            if name in found:
-                return found[name]
-        raise BuildError(
-            f"The repository {self.repository} has no branch or tag '{self.ref}'. Fix: correct stack_build.ref "
-            "(a commit must be given with all its 40 digits)"
-        )
-
-    def _git(self, *words: str, timeout: float = 600) -> CommandResult:
-        # A repository that asks for a password would wait for ever: there is nobody at the keyboard.
-        return self.run(["git", *words], timeout=timeout, environment={"GIT_TERMINAL_PROMPT": "0"})
-
-    def _remote_message(self, done: CommandResult) -> str:
-        if done.code == 127:
-            return "git is not installed on this machine. Fix: apt-get install git"
-        reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        return (
-            f"The repository {self.repository} cannot be read: {reason}. Fix: check stack_build.repository, and that this "
-            "machine may read it"
-        )
+        return self.source.resolve()
 
     def fetch(self, commit: str) -> None:
         """Have the commit in the local cache."""
-        folder = self._git_folder
-        if self._git("--git-dir", str(folder), "cat-file", "-e", f"{commit}^{{commit}}").code == 0:
-            return
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not folder.exists():
-            self._git("init", "--quiet", "--bare", str(folder))
-        wanted = [self.ref, commit] if self.ref != commit else [commit]
-        for target in wanted:
-            done = self._git("--git-dir", str(folder), "fetch", "--quiet", "--depth", "1", self.repository, target)
-            if done.code == 0 and self._git("--git-dir", str(folder), "cat-file", "-e", commit).code == 0:
-                return
-        # A server that hands out no single commits: take all of it.
-        done = self._git(
-            "--git-dir", str(folder), "fetch", "--quiet", "--tags", self.repository, "+refs/*:refs/remote/*"
-        )
-        if done.code != 0:
-            raise BuildError(self._remote_message(done))
-        if self._git("--git-dir", str(folder), "cat-file", "-e", commit).code != 0:
-            raise BuildError(f"The repository {self.repository} has no commit {commit}. Fix: correct stack_build.ref")
+        self.source.fetch(commit)
 
     def build(
         self,
@@ -111,65 +69,109 @@ class Builder:
         arguments: Mapping[str, str],
         check: bool = False,
     ) -> Result:
-        """Build `<registry>/<name>:<commit>` for each name -> context folder; push them where asked."""
-        commit = self.resolve()
+        """Build `<registry>/<name>:<commit>` for each name -> context folder; push them where asked.
+
+        With `check` nothing is written. Raises BuildError; EngineError when Docker does not answer.
+        """
+        commit = self.source.resolve()
         result = Result(commit[:SHORT], commit)
         tags = {name: f"{registry}/{name}:{result.version}" for name in sorted(contexts)}
-        missing = {name: tag for name, tag in tags.items() if check_missing(self.engine, tag, check=check)}
-        result.images = {tag: "would be built" if name in missing else "present" for name, tag in tags.items()}
-        if check or not missing:
+        if check:
+            for tag in tags.values():
+                result.images[tag] = "would be built" if check_missing(self.engine, tag, check=True) else "present"
+                if push and result.images[tag] == "present" and not self._is_pushed(tag):
+                    result.pushed.append(tag)
             return result
-        self.fetch(commit)
-        with tempfile.TemporaryDirectory(prefix="hypercode-build-") as folder:
-            self._unpack(commit, Path(folder))
-            for name, tag in missing.items():
-                self._build_one(name, tag, Path(folder), contexts[name], arguments, commit)
-                result.images[tag] = "built"
-                if push:
+        with self._alone():
+            missing = {name for name, tag in tags.items() if check_missing(self.engine, tag, check=False)}
+            result.images = {tag: "present" for name, tag in tags.items() if name not in missing}
+            if missing:
+                self._build_missing({name: tags[name] for name in sorted(missing)}, contexts, arguments, result)
+            for tag in tags.values() if push else ():
+                # An image that is here may have missed its push: the machine went down in between.
+                if not self._is_pushed(tag):
                     self._push(tag)
                     result.pushed.append(tag)
+        result.images = {tag: result.images[tag] for tag in tags.values()}
         return result
 
-    def _unpack(self, commit: str, folder: Path) -> None:
-        archive = folder / ".source.tar"
-        done = self._git("--git-dir", str(self._git_folder), "archive", "--output", str(archive), commit)
-        if done.code != 0:
-            raise BuildError(f"The source of {commit} cannot be unpacked: {done.stderr.strip()}")
-        shutil.unpack_archive(str(archive), str(folder), format="tar", filter="data")
-        archive.unlink()
-
-    def _build_one(
-        self, name: str, tag: str, folder: Path, context: str, arguments: Mapping[str, str], commit: str
-    ) -> None:
-        where = (folder / context).resolve()
-        if not where.is_relative_to(folder.resolve()) or not (where / "Dockerfile").is_file():
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other builds on this machine out: on a controller, the plays of several hosts build the same images."""
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.cache / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
             raise BuildError(
-                f"There is no Dockerfile for {name}: {self.repository} at {self.ref} has no {context}/Dockerfile. Fix: correct "
-                f"stack_build_contexts.{name}"
+                f"{self.cache} cannot be used to build in: {error.strerror}. "
+                "Fix: run as root (become: true), or choose another folder with the option cache"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            for leftover in self.cache.glob(f"{_WORK}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _build_missing(
+        self, tags: Mapping[str, str], contexts: Mapping[str, str], arguments: Mapping[str, str], result: Result
+    ) -> None:
+        self.source.fetch(result.commit)
+        # Beside the repository and not in /tmp, which may be small and in memory.
+        with tempfile.TemporaryDirectory(prefix=_WORK, dir=self.cache, ignore_cleanup_errors=True) as folder:
+            tree = Path(folder) / "tree"
+            self.source.unpack(result.commit, tree)
+            places = {name: self._context(name, tree, contexts[name]) for name in tags}
+            for name, tag in tags.items():
+                self._build_one(name, tag, places[name], arguments, result.commit)
+                result.images[tag] = "built"
+
+    def _context(self, name: str, tree: Path, context: str) -> Path:
+        where = (tree / context).resolve()
+        dockerfile = (where / "Dockerfile").resolve()
+        root = tree.resolve()
+        if not (where.is_relative_to(root) and dockerfile.is_relative_to(root) and dockerfile.is_file()):
+            raise BuildError(
+                f"There is no Dockerfile for {name}: {self.source.shown} at {self.ref} has no {context}/Dockerfile. "
+                f"Nothing was built. Fix: correct stack_build_contexts.{name}"
             )
+        return where
+
+    def _build_one(self, name: str, tag: str, where: Path, arguments: Mapping[str, str], commit: str) -> None:
         words = [word for key, value in sorted(arguments.items()) for word in ("--build-arg", f"{key}={value}")]
         label = f"org.opencontainers.image.revision={commit}"
         done = self.run(
-            ["docker", "build", "--quiet", "--label", label, "--tag", tag, *words, str(where)], timeout=3600
+            ["docker", "build", "--quiet", "--label", label, "--tag", tag, *words, str(where)], timeout=BUILD_TIMEOUT
         )
         if done.code != 0:
             tail = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-12:])
-            raise BuildError(f"The image of {name} ({context}) cannot be built. The build ends with:\n{tail}")
+            fix = _fix(done, "mend what it names in the repository, then run the same command again")
+            raise BuildError(f"The image of {name} cannot be built. Fix: {fix}. The build ends with:\n{tail}")
+
+    def _is_pushed(self, tag: str) -> bool:
+        """True when Docker noted a digest in that registry for the image: it does so when a push is done."""
+        repository = tag.rpartition(":")[0]
+        found = self.engine.image(tag) or {}
+        return any(str(listed).partition("@")[0] == repository for listed in found.get("RepoDigests") or [])
 
     def _push(self, tag: str) -> None:
-        done = self.run(["docker", "push", "--quiet", tag], timeout=3600)
+        done = self.run(["docker", "push", "--quiet", tag], timeout=BUILD_TIMEOUT)
         if done.code != 0:
-            reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-            raise BuildError(
-                f"The image {tag} cannot be pushed: {reason}. Fix: check stack_registry and the login in docker_registries"
-            )
+            reason = (done.stderr.strip().splitlines() or ["no answer"])[-1].rstrip(".")
+            fix = _fix(done, "check stack_registry and the login in docker_registries")
+            raise BuildError(f"The image {tag} cannot be pushed: {reason}. Fix: {fix}")
+
+
+def _fix(done: CommandResult, otherwise: str) -> str:
+    return "install the docker client (role docker)" if done.code == NOT_FOUND else otherwise
 
 
 def check_missing(engine: Engine, tag: str, *, check: bool) -> bool:
     """True when an image is not on this machine. In check mode a machine without Docker has none."""
     try:
         return engine.image(tag) is None
-    except Exception:
+    except EngineError:
         if check:
             return True
         raise

@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Releases on the host: one folder each under /opt/hypercode/releases, and the link `current`.
 
-A release folder holds `compose.yaml` (fully resolved, images by digest), `env` (0600, the secrets), `model.json` (the same
-project as data, as the controller sent it) and `release.json` (what, who, when, why, digests, outcome).
+A release folder holds `compose.yaml` (fully resolved, images by digest), `env` (0600, the secrets), `model.json` (the
+same project as data, as the controller sent it) and `release.json` (what, who, when, why, digests, outcome).
 """
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import fcntl
 import hashlib
@@ -16,17 +17,21 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .files import write_file
+from .files import FileError, explain, sync_folders, write_file, write_link
 
 SCHEMA = 1
-ID = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$")
-# A release goes prepared -> running -> done, or ends as failed or reverted.
+ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+TIME = "%Y%m%dT%H%M%SZ"
+# A release goes prepared -> running -> done, or ends as failed, reverted or abandoned (another one took its place).
 UNFINISHED = ("prepared", "running")
+DAMAGED = "damaged"
+# What release.json must hold for anything to be done with it, and of which type.
+REQUIRED: Mapping[str, type] = {"status": str, "project": str, "services": dict, "order": list}
 
 
 class ReleaseError(Exception):
@@ -55,6 +60,10 @@ class Paths:
     def state(self) -> Path:
         return self.root / "var/lib/hypercode/rollout"
 
+    @property
+    def evidence(self) -> Path:
+        return self.state / "evidence"
+
 
 @dataclass(frozen=True)
 class Release:
@@ -74,90 +83,131 @@ class Release:
     def env_file(self) -> Path:
         return self.folder / "env"
 
+    @property
+    def status(self) -> str:
+        """The status in release.json; `damaged` where that cannot be read."""
+        try:
+            return str(self.read()["status"])
+        except ReleaseError:
+            return DAMAGED
+
     def read_model(self) -> dict[str, Any]:
-        return self._read("model.json")
+        """Read model.json, the project as it was wanted."""
+        model = self._read("model.json")
+        if not isinstance(model.get("services"), dict):
+            raise self._damaged("model.json", "it has no services")
+        return model
 
     def read(self) -> dict[str, Any]:
-        """Read release.json."""
-        return self._read("release.json")
+        """Read release.json. What it returns has at least a status, a project, services and their order."""
+        about = self._read("release.json")
+        for key, kind in REQUIRED.items():
+            if not isinstance(about.get(key), kind):
+                raise self._damaged("release.json", f"its '{key}' is missing or of the wrong kind")
+        if not all(isinstance(meta, dict) for meta in about["services"].values()):
+            raise self._damaged("release.json", "a service in it is no mapping")
+        if not all(isinstance(level, list) for level in about["order"]):
+            raise self._damaged("release.json", "its 'order' is no list of lists")
+        return about
 
     def _read(self, name: str) -> dict[str, Any]:
-        path = self.folder / name
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ReleaseError(
-                f"{path} cannot be read ({error}). Fix: run site.yml again; it writes a fresh release"
-            ) from error
+            document = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise self._damaged(name, error.strerror or str(error)) from error
+        except ValueError as error:
+            raise self._damaged(name, "it is no JSON, perhaps cut off") from error
         if not isinstance(document, dict):
-            raise ReleaseError(f"{path} does not hold a mapping. Fix: run site.yml again; it writes a fresh release")
+            raise self._damaged(name, "it does not hold a mapping")
         return document
 
+    def _damaged(self, name: str, reason: str) -> ReleaseError:
+        return ReleaseError(
+            f"{self.folder / name} cannot be used: {reason}. Fix: run site.yml again; it writes a fresh release"
+        )
+
     def update(self, **changes: Any) -> dict[str, Any]:
-        """Change keys of release.json."""
+        """Change keys of release.json; return all of it."""
         document = self.read() | changes
-        write_file(self.folder / "release.json", _json(document), mode=0o644)
+        _write(self.folder / "release.json", _json(document), mode=0o644)
         return document
 
     def write_compose(self, text: str) -> None:
-        write_file(self.compose_file, text.encode(), mode=0o600)
+        """Replace compose.yaml."""
+        _write(self.compose_file, text.encode(), mode=0o600)
 
     def read_env(self) -> str:
+        """Return the text of the env file, the secrets."""
         try:
             return self.env_file.read_text(encoding="utf-8")
-        except OSError:
-            return ""
+        except (OSError, ValueError) as error:
+            raise self._damaged("env", "it is missing or unreadable") from error
 
 
 class Store:
     """All the releases of this host."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, clock: Callable[[], float] = time.time) -> None:
         self.paths = paths
+        self._clock = clock
 
     def current(self) -> Release | None:
-        """Return the release that `current` points at; None before the first one."""
-        link = self.paths.current
-        if not link.is_symlink():
+        """Return the release that `current` points at; None before the first one, and where the link leads nowhere."""
+        target = self._target()
+        release = Release(self.paths.home / target) if target else None
+        return release if release and (release.folder / "release.json").exists() else None
+
+    def lost(self) -> str | None:
+        """Return where `current` points when there is no release there; None when all is well."""
+        target = self._target()
+        return str(target) if target and self.current() is None else None
+
+    def _target(self) -> Path | None:
+        try:
+            return self.paths.current.readlink()
+        except FileNotFoundError:
             return None
-        folder = self.paths.home / os.readlink(link)
-        return Release(folder) if (folder / "release.json").exists() else None
+        except OSError as error:
+            raise ReleaseError(
+                f"{self.paths.current} is not the link that it has to be. Fix: move it away, then run site.yml again"
+            ) from error
 
     def get(self, release_id: str) -> Release:
+        """Return a release by its id. ReleaseError lists the ids that there are."""
         folder = self.paths.releases / release_id
-        if not ID.match(release_id) or not (folder / "release.json").exists():
+        if not ID.fullmatch(release_id) or not (folder / "release.json").exists():
             known = ", ".join(release.id for release in self.all()) or "none"
             raise ReleaseError(f"There is no release '{release_id}' here. Releases: {known}")
         return Release(folder)
 
     def all(self) -> list[Release]:
         """Every complete release folder, oldest first."""
-        if not self.paths.releases.is_dir():
+        return [Release(folder) for folder in self._folders() if (folder / "release.json").exists()]
+
+    def _folders(self) -> list[Path]:
+        try:
+            return sorted(path for path in self.paths.releases.iterdir() if ID.fullmatch(path.name))
+        except FileNotFoundError:
             return []
-        folders = sorted(path for path in self.paths.releases.iterdir() if ID.match(path.name))
-        return [Release(folder) for folder in folders if (folder / "release.json").exists()]
+        except OSError as error:
+            raise ReleaseError(str(explain(str(self.paths.releases), "read", error))) from error
 
     def unfinished(self) -> Release | None:
         """Return the newest release when its rollout was cut off before it ended."""
         found = self.all()
-        return found[-1] if found and found[-1].read().get("status") in UNFINISHED else None
+        return found[-1] if found and found[-1].status in UNFINISHED else None
+
+    def abandon_others(self, release: Release | None) -> None:
+        """Mark every unfinished release but this one: nobody is to finish them any more."""
+        for other in self.all():
+            if other.status in UNFINISHED and (release is None or other.id != release.id):
+                other.update(status="abandoned")
 
     def create(self, model: Mapping[str, Any], compose_text: str, env_text: str, about: Mapping[str, Any]) -> Release:
         """Write a new release folder. It appears under its name only when it is complete."""
-        created = time.gmtime()
+        created = self._next_second()
         short = hashlib.sha256(compose_text.encode()).hexdigest()[:8]
-        release_id = f"{time.strftime('%Y%m%dT%H%M%SZ', created)}-{short}"
-        folder = self.paths.releases / release_id
-        if folder.exists():
-            raise ReleaseError(
-                f"{folder} exists already: two rollouts began in the same second. Run the same command again"
-            )
-        partial = self.paths.releases / f".{release_id}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True, mode=0o755)
-        write_file(partial / "model.json", _json(model), mode=0o600)
-        write_file(partial / "compose.yaml", compose_text.encode(), mode=0o600)
-        write_file(partial / "env", env_text.encode(), mode=0o600)
+        release_id = f"{time.strftime(TIME, created)}-{short}"
         previous = self.current()
         document = {
             "schema": SCHEMA,
@@ -167,55 +217,134 @@ class Store:
             "previous": previous.id if previous else None,
             **about,
         }
-        write_file(partial / "release.json", _json(document), mode=0o644)
-        partial.rename(folder)
+        folder = self.paths.releases / release_id
+        partial = self.paths.releases / f".{release_id}.partial"
+        try:
+            self._remove_partial()
+            partial.mkdir(parents=True, mode=0o755)
+            _write(partial / "model.json", _json(model), mode=0o600)
+            _write(partial / "compose.yaml", compose_text.encode(), mode=0o600)
+            _write(partial / "env", env_text.encode(), mode=0o600)
+            _write(partial / "release.json", _json(document), mode=0o644)
+            partial.rename(folder)
+            sync_folders([self.paths.releases])
+        except OSError as error:
+            raise ReleaseError(str(explain(str(folder), "written", error))) from error
+        finally:
+            # It holds secrets: nothing of it stays when it was not completed.
+            shutil.rmtree(partial, ignore_errors=True)
         return Release(folder)
+
+    def _remove_partial(self) -> None:
+        for leftover in self.paths.releases.glob(".*.partial"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _next_second(self) -> time.struct_time:
+        """Return the time now, later than every release there is: ids sort by age even when the clock was set back."""
+        now = int(self._clock())
+        names = [folder.name for folder in self._folders()]
+        if names:
+            with contextlib.suppress(ValueError):
+                now = max(now, calendar.timegm(time.strptime(names[-1].partition("-")[0], TIME)) + 1)
+        return time.gmtime(now)
 
     def switch(self, release: Release) -> None:
         """Point `current` at a release, in one step."""
-        temporary = self.paths.home / f".current.{os.getpid()}"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(Path("releases") / release.id)
-        temporary.replace(self.paths.current)
+        try:
+            write_link(self.paths.current, f"releases/{release.id}")
+            sync_folders([self.paths.home])
+        except OSError as error:
+            raise ReleaseError(str(explain(str(self.paths.current), "switched", error))) from error
 
     def prune(self, keep: int) -> list[str]:
-        """Remove the folders of the oldest releases, never the current one or the one before it."""
+        """Remove the oldest releases, with their journals and evidence; return their ids.
+
+        The newest `keep` that were deployed stay, so that there is something to go back to, and as many that were not;
+        the current one and the one before it always stay. Images are not touched.
+        """
+        keep = max(keep, 2)
         current = self.current()
         keeps = {current.id, str(current.read().get("previous"))} if current else set()
-        candidates = [release for release in self.all() if release.id not in keeps]
+        deployed = [release for release in self.all() if release.status == "done" or release.id in keeps]
+        others = [release for release in self.all() if release not in deployed]
         removed = []
-        for release in candidates[: max(0, len(self.all()) - max(keep, 2))]:
-            shutil.rmtree(release.folder)
-            removed.append(release.id)
+        for release in sorted([*deployed[:-keep], *others[:-keep]], key=lambda found: found.id):
+            if release.id not in keeps:
+                self._remove(release)
+                removed.append(release.id)
         return removed
+
+    def _remove(self, release: Release) -> None:
+        try:
+            shutil.rmtree(release.folder)
+            shutil.rmtree(self.paths.evidence / release.id, ignore_errors=True)
+            (self.paths.state / f"{release.id}.jsonl").unlink(missing_ok=True)
+        except OSError as error:
+            raise ReleaseError(str(explain(str(release.folder), "removed", error))) from error
 
 
 @contextlib.contextmanager
-def lock(paths: Paths, wait_seconds: float = 0) -> Iterator[bool]:
+def lock(paths: Paths, wait_seconds: float = 0, *, holder: str = "") -> Iterator[bool]:
     """Hold the host's rollout lock while inside; yields False when another process has it all that time.
 
-    The kernel frees it when its holder dies, so a crash never blocks the next rollout.
+    `holder` says who it is: the id of a release, or a word. The kernel frees the lock when its holder dies, so a crash
+    never blocks the next rollout.
     """
-    paths.state.mkdir(parents=True, exist_ok=True, mode=0o755)
-    descriptor = os.open(paths.state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = _open_lock(paths, create=True)
     try:
         deadline = time.monotonic() + wait_seconds
-        while not _try_lock(descriptor):
+        while not _try_lock(descriptor, fcntl.LOCK_EX):
             if time.monotonic() >= deadline:
                 yield False
                 return
             time.sleep(0.05)
-        yield True
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode(), 0)
+        try:
+            yield True
+        finally:
+            os.truncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def lock_holder(paths: Paths) -> str | None:
+    """Return who holds the lock; None when it is free. It is not taken, so this is in nobody's way."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = _open_lock(paths, create=False)
+    except ReleaseError:
+        return None
+    try:
+        if _try_lock(descriptor, fcntl.LOCK_SH):
+            return None
+        return os.pread(descriptor, 200, 0).decode(errors="replace") or "unknown"
+    finally:
+        os.close(descriptor)
+
+
+def _open_lock(paths: Paths, *, create: bool) -> int:
+    path = paths.state / "lock"
+    try:
+        if create:
+            paths.state.mkdir(parents=True, exist_ok=True, mode=0o755)
+        return os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
+    except OSError as error:
+        raise ReleaseError(str(explain(str(path), "opened", error))) from error
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def _write(path: Path, data: bytes, *, mode: int) -> None:
+    try:
+        write_file(path, data, mode=mode)
+    except FileError as error:
+        raise ReleaseError(str(error)) from error
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

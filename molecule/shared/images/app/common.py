@@ -105,7 +105,8 @@ def build_server(port: int, route: Callable[[str, str, dict[str, Any]], Answer])
         # In-flight requests are finished on SIGTERM.
         daemon_threads = False
 
-    return Server(("0.0.0.0", port), Handler)  # noqa: S104  Reached over the container network only.
+    # Reached over the container network only.
+    return Server(("0.0.0.0", port), Handler)
 
 
 def serve(port: int, route: Callable[[str, str, dict[str, Any]], Answer], *also: int) -> None:

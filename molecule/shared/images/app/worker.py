@@ -1,15 +1,15 @@
-"""Stand-in for celery-worker: takes jobs from a Redis list until SIGTERM; answers `celery ... inspect ping` by a file."""
+"""Stand-in for celery-worker: takes jobs from a Redis list until SIGTERM; answers `celery inspect ping` by a file."""
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from pathlib import Path
 
 import common
 
-ALIVE = Path("/tmp/worker-alive")  # noqa: S108  The container's own tmpfs.
+# On the container's own tmpfs.
+ALIVE = Path("/tmp/worker-alive")
 running = True
 
 

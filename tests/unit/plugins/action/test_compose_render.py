@@ -12,9 +12,11 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 from ansible_collections.hypercode.deploy.plugins.action import compose_render
 from ansible_collections.hypercode.deploy.plugins.action.compose_render import ARGUMENTS, ActionModule, plain
 from ansible_collections.hypercode.deploy.plugins.modules import compose_render as stub
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.role_specs import trusted
 
 COMPOSE = """
 services:
@@ -127,6 +129,26 @@ def test_wrong_options_of_the_task_are_findings(tmp_path: Path, args: dict[str, 
     assert {name for name in returned if returned[name]["returned"] == "always"} <= set(result)
     assert "compose" not in result
     json.dumps(result)
+
+
+def test_options_that_cannot_be_evaluated_are_findings_all_at_once(tmp_path: Path) -> None:
+    templar = Templar(loader=DataLoader(), variables={"stack_images": {"web": {"tag": "2"}}})
+    raw = {
+        "services": "{{ nope }}",
+        "images": "{{ stack_images }}",
+        "classes": {"web": "{{ 1 / 0 }}"},
+        "publish": "keep",
+    }
+    args = {name: ActionModule.finalize_task_arg(name, trusted(value), templar, None) for name, value in raw.items()}
+    assert args["images"] == {"web": {"tag": "2"}}
+    result = run(tmp_path, args)
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert [(finding["rule"], finding["path"]) for finding in result["findings"]] == [
+        ("option", "services"),
+        ("option", "classes"),
+    ]
+    assert "services cannot be evaluated: 'nope' is undefined." in result["msg"]
+    assert "division by zero" in result["msg"]
 
 
 def test_diff_reads_the_deployed_file(tmp_path: Path) -> None:

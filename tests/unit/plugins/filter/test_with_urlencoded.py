@@ -45,12 +45,17 @@ def test_refuses_what_is_no_mapping(wrong: Any) -> None:
         with_urlencoded(wrong)
 
 
-@pytest.mark.parametrize("value", [None, ["x"], {"a": "b"}, 1.5])
+@pytest.mark.parametrize("value", [None, ["x"], {"a": "b"}, 1.5, True, False, "lone \ud800 surrogate"])
 def test_names_the_secret_that_is_no_text_but_never_its_value(value: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="GOOD_NAME") as caught:
         with_urlencoded({"GOOD_NAME": value, "OTHER": "CANARY"})
     assert "CANARY" not in str(caught.value)
     assert "Fix" in str(caught.value)
+
+
+def test_names_of_any_kind_can_be_told() -> None:
+    with pytest.raises(AnsibleFilterError, match="not text: 3, A"):
+        with_urlencoded({"A": None, 3: None})
 
 
 def test_ansible_finds_it_by_its_name() -> None:

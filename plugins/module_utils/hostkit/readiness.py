@@ -1,0 +1,82 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Waits until services are ready, with an injected clock, and says of each that is not how it stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from .engine import EngineError
+from .stack_state import Row
+
+# A service without a health check counts as ready when it has run for this long without a restart.
+SETTLE_SECONDS = 3.0
+# Docker restarts a failing container at once; that many restarts while we wait are a crash, not a hiccup.
+CRASH_RESTARTS = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the wait ended. `crashed` will not get ready any more; `late` did not in time. Both empty: all are ready."""
+
+    seconds: float
+    timeout: float
+    crashed: Sequence[Row] = ()
+    late: Sequence[Row] = ()
+    engine: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.crashed or self.late or self.engine)
+
+
+@dataclass
+class Waiter:
+    """Looks at services again and again. `look` returns a row for each; it may raise EngineError for a while."""
+
+    look: Callable[[], Sequence[Row]]
+    timeout: float
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    poll_seconds: float = 1.0
+    # service -> (which start of the container it was, since when it runs)
+    _running: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _restarts: dict[str, int] = field(default_factory=dict)
+
+    def wait(self, *, first_crash_ends: bool = True) -> Outcome:
+        """Wait for all; with `first_crash_ends` only until the first one that crashed."""
+        start = self.clock()
+        while True:
+            rows, engine = self._look()
+            now = self.clock()
+            crashed = [row for row in rows if self._crashes(row)]
+            late = [row for row in rows if row not in crashed and not self._is_settled(row, now)]
+            if not engine and (not late or (crashed and first_crash_ends)):
+                return Outcome(now - start, self.timeout, crashed)
+            if now - start >= self.timeout:
+                return Outcome(now - start, self.timeout, crashed, late, engine)
+            self.sleep(self.poll_seconds)
+
+    def _look(self) -> tuple[Sequence[Row], str]:
+        try:
+            return self.look(), ""
+        except EngineError as error:
+            # A restart of the engine in the middle of it; containers live through that.
+            return (), str(error)
+
+    def _crashes(self, row: Row) -> bool:
+        before = self._restarts.setdefault(row.service, row.restarts)
+        return row.has_crashed or row.restarts - before >= CRASH_RESTARTS
+
+    def _is_settled(self, row: Row, now: float) -> bool:
+        if not row.is_ready:
+            self._running.pop(row.service, None)
+            return False
+        if row.health == "healthy" or row.job:
+            return True
+        which = f"{row.container_id} {row.started} {row.restarts}"
+        if self._running.get(row.service, ("", 0.0))[0] != which:
+            self._running[row.service] = (which, now)
+        return now - self._running[row.service][1] >= SETTLE_SECONDS

@@ -1,0 +1,235 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The containers of one release: brought up in dependency order, started again after a boot, stopped, looked at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import stack_state
+from .command import CommandResult
+from .engine import Engine, run_docker
+from .journal import Journal
+from .readiness import Outcome, Waiter
+from .redact import Redactor
+from .release import Release
+from .release_images import Images, Runner
+from .release_networks import StaleNetwork, stale_networks
+from .rollout_error import RolloutError
+from .rollout_report import Reporter
+from .stack_state import Row
+
+COMPOSE_TIMEOUT = 900.0
+DEFAULT_READY_TIMEOUT = 180.0
+UP = ("up", "--detach", "--no-deps", "--no-build", "--pull", "never")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What works on containers needs: the engine, the docker client, and time; all injected."""
+
+    engine: Engine
+    run: Runner = run_docker
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    poll_seconds: float = 1.0
+
+
+@dataclass
+class ReleaseStack:
+    """The containers of a release. Each step goes into the journal; evidence of a failure to where `report` says."""
+
+    release: Release
+    tools: Tools
+    journal: Journal
+    report: Reporter
+    about: dict[str, Any] = field(init=False)
+    redact: Redactor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.about = self.release.read()
+        self.redact = Redactor.of_env(self.release.read_env())
+
+    @property
+    def project(self) -> str:
+        return str(self.about["project"])
+
+    # ---- up and down ----------------------------------------------------------------------------------------------
+
+    def bring_up(self) -> None:
+        """Start level by level in dependency order, each level once the one before is ready."""
+        self.journal.write("bringing up", release=self.release.id)
+        self.replace_networks()
+        for names in self.levels():
+            self.compose_up(names)
+            outcome = self.wait_ready(names)
+            if not outcome.is_good:
+                raise self._not_ready(outcome)
+            self.journal.write("ready", services=names, seconds=round(outcome.seconds, 1))
+        self._finish()
+
+    def start(self) -> list[RolloutError]:
+        """Start as much as can be: one service that stays down keeps no other one down. Returns what went wrong.
+
+        For a boot and for the way back, where nobody is there to try again.
+        """
+        self.journal.write("starting", release=self.release.id)
+        try:
+            Images(self.tools.engine, self.tools.run).have_all(self.about, self.release.read_model())
+        except RolloutError as error:
+            self.journal.write("not pulled", reason=str(error))
+        failures: list[RolloutError] = []
+        for names in self.levels():
+            started = self._start_level(names, failures)
+            outcome = self.wait_ready(started, first_crash_ends=False)
+            if not outcome.is_good:
+                failures.append(self._not_ready(outcome))
+        try:
+            self._finish()
+        except RolloutError as error:
+            failures.append(error)
+        self.journal.write("start ended", failures=[str(failure) for failure in failures])
+        return failures
+
+    def _start_level(self, names: list[str], failures: list[RolloutError]) -> list[str]:
+        """Start a level together, or else one by one; return what could be started."""
+        try:
+            self.compose_up(names)
+            return names
+        except RolloutError as error:
+            if len(names) == 1:
+                failures.append(error)
+                return []
+        started = []
+        for name in names:
+            try:
+                self.compose_up([name])
+                started.append(name)
+            except RolloutError as error:
+                failures.append(error)
+        return started
+
+    def stop(self) -> None:
+        """Stop every service, last to first, each with its own signal and grace period."""
+        self._compose_or_raise("stop the stack", (), "stop")
+
+    def levels(self) -> list[list[str]]:
+        """Return the start order; a service that it forgot comes last."""
+        services = self.about["services"]
+        levels = [[str(name) for name in level if name in services] for level in self.about["order"]]
+        named = {name for level in levels for name in level}
+        return [level for level in (*levels, [name for name in services if name not in named]) if level]
+
+    def _finish(self) -> None:
+        """Remove what is not in this release, and record how its containers are configured."""
+        services = self.about["services"]
+        rows = {row.service: row for row in self.rows(list(services))}
+        # Naming what runs starts nothing. A job would run again.
+        names = [name for name, row in rows.items() if row.state == "running" and not row.job]
+        if names:
+            what = "remove what is not in the release"
+            self._compose_or_raise(what, names, *UP, "--no-recreate", "--remove-orphans")
+        found = stack_state.containers_by_service(self.tools.engine.containers(self.project))
+        for name, meta in services.items():
+            labels = (found[name][0]["Config"].get("Labels") or {}) if found.get(name) else {}
+            meta["config_hash"] = labels.get(stack_state.HASH_LABEL, "")
+        self.release.update(services=services)
+
+    # ---- docker compose -------------------------------------------------------------------------------------------
+
+    def compose(self, *words: str) -> CommandResult:
+        """Run Compose. Secrets that it quotes are masked in what comes back."""
+        done = self.tools.run(
+            [
+                *("docker", "compose", "--project-name", self.project, "--file", str(self.release.compose_file)),
+                *("--env-file", str(self.release.env_file), *words),
+            ],
+            timeout=COMPOSE_TIMEOUT,
+            environment={"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain"},
+            # A variable of this process would win over the release's env file.
+            inherit=False,
+        )
+        return CommandResult(done.code, self.redact(done.stdout), self.redact(done.stderr))
+
+    def compose_up(self, names: Sequence[str]) -> None:
+        """Create or start the containers of these services. A job that this release has done already is left alone."""
+        services, done = self.about["services"], set()
+        for row in self.rows(names):
+            if row.state == "paused":
+                # Compose cannot start what somebody paused.
+                self.tools.run(["docker", "unpause", row.container_id], timeout=60)
+            if row.job and row.is_good and services[row.service].get("config_hash"):
+                done.add(row.service)
+        names = [name for name in names if name not in done]
+        if names:
+            self._compose_or_raise(f"start {', '.join(names)}", names, *UP)
+            self.journal.write("up", services=names)
+
+    def _compose_or_raise(self, what: str, names: Sequence[str], *words: str) -> None:
+        done = self.compose(*words, *names)
+        if done.code == 0:
+            return
+        evidence = self.report.collect(self.project, names, self.redact, {"docker-compose": done.stderr})
+        raise RolloutError(
+            f"Docker could not {what}: {last_words(done)}. "
+            f"Fix: mend what it names (all it said is in {evidence}), then run the same command again",
+            service=names[0] if len(names) == 1 else "",
+            evidence=evidence,
+        )
+
+    # ---- networks -------------------------------------------------------------------------------------------------
+
+    def replace_networks(self) -> None:
+        """Remove the networks that are to become others, and the containers on them; bringing up makes both anew."""
+        for network in stale_networks(self.tools.engine, self.project, self.release.read_model()):
+            self.journal.write("replacing network", name=network.name, reason=network.reason)
+            self._compose_or_raise(f"free the network {network.name}", network.services, "rm", "--stop", "--force")
+            self._remove_others(network)
+            done = self.tools.run(["docker", "network", "rm", network.name], timeout=60)
+            if done.code != 0:
+                raise RolloutError(
+                    f"The network {network.name} cannot be replaced ({network.reason}): {last_words(done)}. "
+                    f"Fix: docker network inspect {network.name} shows who uses it; then run the same command again"
+                )
+
+    def _remove_others(self, network: StaleNetwork) -> None:
+        """Remove the project's containers that are not in the release from a network. Foreign ones are left alone."""
+        found = self.tools.engine.network(network.name) or {}
+        mine = {container["Id"] for container in self.tools.engine.containers(self.project)}
+        for container in found.get("Containers") or {}:
+            if container in mine:
+                self.tools.run(["docker", "stop", container], timeout=120)
+                self.tools.run(["docker", "rm", "--force", container], timeout=60)
+
+    # ---- health ---------------------------------------------------------------------------------------------------
+
+    def rows(self, names: Sequence[str]) -> list[Row]:
+        """Return what runs of these services, in their order."""
+        wanted = {name: self.about["services"][name] for name in names}
+        found = stack_state.read_rows(self.tools.engine, self.project, wanted)
+        return [row for row in found if row.service in wanted]
+
+    def wait_ready(self, names: Sequence[str], *, first_crash_ends: bool = True) -> Outcome:
+        """Wait until each of the services is ready, or one cannot get there any more, or the time is over."""
+        timeout = float(self.about.get("ready_timeout") or DEFAULT_READY_TIMEOUT)
+        tools = self.tools
+        waiter = Waiter(lambda: self.rows(names), timeout, tools.clock, tools.sleep, tools.poll_seconds)
+        return waiter.wait(first_crash_ends=first_crash_ends)
+
+    def check_ready(self) -> None:
+        """Wait until every service is ready, and change nothing. RolloutError says which is not, and why."""
+        outcome = self.wait_ready(list(self.about["services"]))
+        if not outcome.is_good:
+            raise self._not_ready(outcome)
+
+    def _not_ready(self, outcome: Outcome) -> RolloutError:
+        return self.report.not_ready(self.project, outcome, self.redact)
+
+
+def last_words(done: CommandResult) -> str:
+    """Return the end of what a command said, as one line."""
+    words = done.stderr.strip() or done.stdout.strip()
+    return " ".join(words.splitlines()[-2:]).rstrip(".") or f"exit code {done.code}"

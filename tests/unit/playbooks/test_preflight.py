@@ -1,0 +1,144 @@
+"""playbooks/preflight.yml in a real run against this machine: whatever is wrong is said in one failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+GOOD_COMPOSE = """
+services:
+  web:
+    image: registry.example/web:1.0
+    healthcheck: {test: ["CMD", "true"]}
+"""
+BAD_COMPOSE = """
+services:
+  web:
+    imgae: registry.example/web:1.0
+  db:
+    image: registry.example/db:1.0
+    depends_on: [cache]
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One run: its exit code, the results of its tasks on the host, by name, and all that it printed."""
+
+    code: int
+    tasks: dict[str, dict[str, Any]]
+    output: str
+
+    @property
+    def failed(self) -> list[str]:
+        return [name for name, result in self.tasks.items() if result.get("failed")]
+
+    @property
+    def findings(self) -> list[dict[str, str]]:
+        """Those of the last task, which reports for all."""
+        found: list[dict[str, str]] = self.tasks["Check what the server has"]["findings"]
+        return found
+
+
+def preflight(folder: Path, compose: str, variables: Mapping[str, Any]) -> Ended:
+    """Run the playbook for a host with these variables, whose own stack is this Compose file."""
+    (folder / "stack").mkdir()
+    (folder / "stack" / "compose.yaml").write_text(compose)
+    host = {
+        "ansible_connection": "local",
+        "ansible_become": False,
+        "ansible_python_interpreter": sys.executable,
+        "stack_source": str(folder / "stack"),
+        **variables,
+    }
+    # JSON is YAML.
+    (folder / "hosts.yml").write_text(json.dumps({"hypercode": {"hosts": {"web1": host}}}))
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+        "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "collections"),
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+        "ANSIBLE_HOME": str(folder / ".ansible"),
+    }
+    program = Path(sys.executable).with_name("ansible-playbook")
+    ended = subprocess.run(
+        [program, "-i", folder / "hosts.yml", REPOSITORY / "playbooks" / "preflight.yml"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    plays = json.JSONDecoder().raw_decode(ended.stdout[ended.stdout.index("{\n") :])[0]["plays"]
+    tasks = {
+        task["task"]["name"].rpartition(" : ")[2]: task["hosts"]["web1"]
+        for one in plays
+        for task in one["tasks"]
+        if "web1" in task["hosts"]
+    }
+    return Ended(ended.returncode, tasks, ended.stdout + ended.stderr)
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """A run in which nearly everything is wrong."""
+    variables = {
+        "base_journal_max_size": "big",
+        "base_packages": "{{ nope }}",
+        "base_sysctl": ["net.core.somaxconn"],
+        "docker_log_max_size": "{{ nope }}",
+        "docker_registries": [{"host": "registry.example", "username": "me"}],
+        "stack_kepp_releases": 3,
+        "stack_build": {"where": "controller"},
+    }
+    return preflight(tmp_path_factory.mktemp("refused"), BAD_COMPOSE, variables)
+
+
+def test_everything_is_reported_in_one_failure(refused: Ended) -> None:
+    assert refused.code == 2
+    assert refused.failed == ["Check what the server has"]
+    assert not any(result["changed"] for result in refused.tasks.values())
+    found = {(finding["rule"], finding["name"]) for finding in refused.findings}
+    assert {
+        ("variable-unknown", "stack_kepp_releases"),
+        ("variable-invalid", "base_sysctl"),
+        ("variable-undefined", "base_packages"),
+        ("variable-undefined", "docker_log_max_size"),
+        ("setting", "base_journal_max_size"),
+        ("setting", "docker_log_max_size"),
+        ("setting", "docker_registries"),
+        ("setting", "stack_build"),
+        ("setting", "stack_build.where"),
+        ("unknown-key", "web"),
+        ("reference-undefined", "db"),
+    } <= found
+
+
+def test_each_finding_says_what_and_how_to_mend_it(refused: Ended) -> None:
+    assert all(finding["message"] and finding["fix"] for finding in refused.findings)
+    assert any("compose.yaml:4: " in finding["message"] for finding in refused.findings)
+    assert refused.tasks["Check what the server has"]["msg"].startswith("web1: ")
+    assert "Traceback" not in refused.output
+
+
+def test_right_settings_give_no_finding_about_them(tmp_path: Path) -> None:
+    ended = preflight(tmp_path, GOOD_COMPOSE, {"stack_registry": "registry.example/hypercode", "stack_version": "1.0"})
+    # What the machine of this test lacks is another matter.
+    findings = {name: result["findings"] for name, result in ended.tasks.items() if "findings" in result}
+    del findings["Check what the server has"]
+    assert findings == {
+        "Check the settings of the role base": [],
+        "Check the settings of the role docker": [],
+        "Check the settings of the role stack": [],
+        "Check the Compose file": [],
+        "Check the variables of this server": [],
+    }
