@@ -16,8 +16,7 @@ description:
 attributes:
   check_mode:
     support: partial
-    description: Resolves the commit and says what would be built.
-    details: A machine without git cannot resolve the commit; it says so, and names the ref instead.
+    description: Resolves the commit and says what would be built. A machine without git cannot resolve it, and says so.
   diff_mode:
     support: none
     description: Images have no readable difference.

@@ -135,7 +135,7 @@ def bootstrap(image: str, suite: str, packages: list[str], *, excludes: tuple[st
 def build(image: str, base: str, lines: tuple[str, ...], *extra: str) -> None:
     """Build one image from the sources folder."""
     text = "\n".join((f"FROM {base}", *lines, *extra, ""))
-    docker("build", "--quiet", "--tag", image, "--file", "-", str(SOURCES), stdin=text)
+    docker("build", "--quiet", "--force-rm", "--tag", image, "--file", "-", str(SOURCES), stdin=text)
 
 
 HOST_LINES = (

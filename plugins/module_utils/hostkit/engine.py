@@ -97,12 +97,20 @@ class Engine:
 
     def _get_raw(self, path: str, query: Mapping[str, object]) -> bytes:
         words = {key: json.dumps(value) if isinstance(value, dict) else str(value) for key, value in query.items()}
-        target = path + (f"?{urllib.parse.urlencode(words)}" if words else "")
+        status, body = self._exchange(path + (f"?{urllib.parse.urlencode(words)}" if words else ""))
+        if status == 404:
+            raise NotFound(_message(body))
+        if status >= 300:
+            raise EngineError(f"Docker refused {path}: {_message(body)}")
+        return body
+
+    def _exchange(self, target: str) -> tuple[int, bytes]:
+        """Send one GET; return status and body."""
         connection = _Connection(self._path, self._timeout)
         try:
             connection.request("GET", target)
             answer = connection.getresponse()
-            body = answer.read()
+            return answer.status, answer.read()
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise EngineError(
                 f"Docker is not running here: nothing answers on {self._path}. Fix: systemctl start docker"
@@ -118,11 +126,6 @@ class Engine:
             ) from error
         finally:
             connection.close()
-        if answer.status == 404:
-            raise NotFound(_message(body))
-        if answer.status >= 300:
-            raise EngineError(f"Docker refused {path}: {_message(body)}")
-        return body
 
     def version(self) -> str:
         """Return the engine's version; EngineError when there is none that answers."""
