@@ -108,11 +108,9 @@ def make_host(bed: Bed, host: str, index: int) -> None:
     """Create and boot a host; one that exists is only started."""
     container = bed.container(host)
     state = state_of(container)
-    if state == "running":
-        return
-    if state:
+    if state and state != "running":
         docker("start", container)
-    else:
+    elif not state:
         docker(
             *f"create --name {container} --hostname {host} --network {bed.network}".split(),
             *f"--ip {bed.address(index)} --label {LABEL}={bed.name}".split(),
@@ -129,7 +127,7 @@ def make_host(bed: Bed, host: str, index: int) -> None:
             *cgroup_words(),
         )
         docker("start", container)
-    # Done again after each start: whatever was interrupted before is made good.
+    # Done again each time: whatever was interrupted before is made good, and a start brings back the outer resolver.
     put_file(container, "/etc/testbed/resolv.conf", resolver())
     docker("exec", container, "cp", "/etc/testbed/resolv.conf", "/etc/resolv.conf")
     key = bed.key.with_suffix(".pub").read_text(encoding="utf-8")
