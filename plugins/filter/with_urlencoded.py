@@ -8,7 +8,7 @@ short_description: Add a percent-encoded twin for each secret
 version_added: 0.1.0
 author: The hypercode.deploy authors (@hypercode)
 description:
-  - A password with C(@ : / ?) breaks the URL that it stands in, unless it is percent-encoded.
+  - A password with an at sign, a colon or a slash breaks the URL that it stands in, unless it is percent-encoded.
   - For each name this adds C(<NAME>_URLENCODED), for use inside of URLs.
 options:
   _input:

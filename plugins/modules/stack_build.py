@@ -16,7 +16,8 @@ description:
 attributes:
   check_mode:
     support: partial
-    description: Resolves the commit and says what would be built. A machine without git cannot resolve it, and says so.
+    description: Resolves the commit and says what would be built.
+    details: A machine without git cannot resolve the commit; it says so, and names the ref instead.
   diff_mode:
     support: none
     description: Images have no readable difference.

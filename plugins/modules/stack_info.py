@@ -59,6 +59,7 @@ hypercode_board:
       class: infra
       state: running
       health: healthy
+      ready: true
       restarts: 0
       image: redis:7.4.11-bookworm
       memory_bytes: 9437184

@@ -1,6 +1,6 @@
-"""A host with Docker on it, in memory: an engine on a real Unix socket, the docker client, a registry and time.
+"""A host with Docker on it, in memory: the engine, the docker client, a registry and time.
 
-The engine answers HTTP for real (a small server), so that its client is tested as it is. What `docker compose` does
+The engine can answer HTTP for real (a small server), so that its client is tested as it is. What `docker compose` does
 is played on the same state, as Compose 2.26 does it. Time stands still until somebody sleeps.
 """
 
@@ -20,49 +20,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.envfile import load_env
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
+
+from .docker_parts import Behaviour, Container, KilledError, load, repository, without_tag
+
+__all__ = ["Behaviour", "Container", "DockerHost", "KilledError", "NearEngine"]
 
 REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)[^}]*\}")
 LABEL = "com.docker.compose."
-
-
-class KilledError(BaseException):
-    """Stands for SIGKILL: nothing in the code under test may catch it."""
-
-
-@dataclass
-class Behaviour:
-    """How the containers of a service behave. Times in seconds after their start."""
-
-    check: bool = True
-    healthy_after: float | None = 2.0
-    exits_after: float | None = None
-    exit_code: int = 1
-    restarts_every: float | None = None
-    log: str = "a line of the log\n"
-    probe: str = "connection refused"
-
-
-@dataclass
-class Container:
-    """One container; `state` is what was told last: running, exited, paused or created."""
-
-    id: str
-    project: str
-    service: str
-    reference: str
-    image_id: str
-    hash: str
-    networks: list[str]
-    environment: dict[str, str]
-    behaviour: Behaviour
-    started: float
-    number: int = 1
-    oneoff: bool = False
-    state: str = "running"
-    exit_code: int = 0
 
 
 @dataclass
@@ -85,6 +52,7 @@ class DockerHost:
     before: Callable[[list[str]], CommandResult | None] = lambda _argv: None
     on_sleep: Callable[[], None] = lambda: None
     api: tuple[str, str] = ("1.24", "1.48")
+    answers: bool = True
     _server: Any = None
     _count: int = 0
 
@@ -100,11 +68,22 @@ class DockerHost:
     # ---- the engine's API ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        self.answers = True
+        if self._server:
+            self.socket.with_suffix(".off").rename(self.socket)
+
+    def stop(self) -> None:
+        """Let the engine answer no more; containers live on."""
+        self.answers = False
+        if self._server:
+            self.socket.rename(self.socket.with_suffix(".off"))
+
+    def serve(self) -> None:
+        """Answer on the socket from now on."""
         host = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                host.requests.append(self.path)
                 status, body = host.answer(self.path)
                 self.send_response(status)
                 self.end_headers()
@@ -119,18 +98,14 @@ class DockerHost:
         self._server = socketserver.UnixStreamServer(str(self.socket), Handler)
         threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True).start()
 
-    def stop(self) -> None:
+    def remove(self) -> None:
         if self._server:
             self._server.shutdown()
             self._server.server_close()
-            self._server = None
-        self.socket.unlink(missing_ok=True)
-
-    def remove(self) -> None:
-        self.stop()
         shutil.rmtree(self.socket.parent, ignore_errors=True)
 
     def answer(self, target: str) -> tuple[int, bytes]:
+        self.requests.append(target)
         parsed = urllib.parse.urlsplit(target)
         query = dict(urllib.parse.parse_qsl(parsed.query))
         path = urllib.parse.unquote(parsed.path)
@@ -156,7 +131,7 @@ class DockerHost:
             return [{"Id": item.id} for item in self.containers.values() if item.project == project]
         kind, _, rest = path.strip("/").partition("/")
         if kind == "images":
-            return self.images.get(_without_tag(rest.removesuffix("/json")))
+            return self.images.get(without_tag(rest.removesuffix("/json")))
         if kind == "networks":
             return self._network(rest)
         name, _, what = rest.partition("/")
@@ -227,16 +202,16 @@ class DockerHost:
         """Put an image into the registry; return its digest. The same tag with other content moves the tag."""
         digest = "sha256:" + hashlib.sha256(f"{reference}{content}".encode()).hexdigest()
         self.registry[reference] = digest
-        self.registry[_repository(reference) + "@" + digest] = digest
+        self.registry[repository(reference) + "@" + digest] = digest
         return digest
 
     def keep_image(self, reference: str, digest: str = "", content: str = "") -> None:
         """Have an image on the host; without a digest it was built here."""
         image_id = "sha256:" + hashlib.sha256(f"id {digest or reference}{content}".encode()).hexdigest()
-        names = [f"{_repository(reference)}@{digest}"] if digest else []
+        names = [f"{repository(reference)}@{digest}"] if digest else []
         document = {"Id": image_id, "RepoDigests": names}
         for name in (reference, *names):
-            self.images[_without_tag(name)] = document
+            self.images[without_tag(name)] = document
 
     def drop_images(self) -> None:
         self.images.clear()
@@ -277,7 +252,7 @@ class DockerHost:
     def _pull(self, reference: str) -> CommandResult:
         if not self.registry_answers:
             return CommandResult(1, "", "Error response from daemon: dial tcp: connection refused")
-        digest = self.registry.get(reference) or self.registry.get(_without_tag(reference))
+        digest = self.registry.get(reference) or self.registry.get(without_tag(reference))
         if digest is None:
             return CommandResult(1, "", f"Error response from daemon: manifest for {reference} not found")
         self.keep_image(reference, digest)
@@ -286,7 +261,7 @@ class DockerHost:
     def _compose(self, project: str, file: Path, env: Path, verb: str, rest: list[str]) -> CommandResult:
         values = load_env(env.read_text(encoding="utf-8"))
         text = REFERENCE.sub(lambda m: "$" if m[0] == "$$" else values.get(m[1], ""), file.read_text(encoding="utf-8"))
-        model = yaml.safe_load(text)
+        model = load(text)
         options = [word for word in rest if word.startswith("--")]
         names = [word for word in rest if not word.startswith("--") and word != "never"]
         mine = [item for item in self.containers.values() if item.project == project and not item.oneoff]
@@ -311,7 +286,7 @@ class DockerHost:
 
     def _up(self, project: str, model: dict[str, Any], name: str, *, recreate: bool) -> CommandResult:
         service = model["services"][name]
-        image = self.images.get(_without_tag(service["image"]))
+        image = self.images.get(without_tag(service["image"]))
         if image is None:
             return CommandResult(1, "", f"Error response from daemon: No such image: {service['image']}")
         networks = []
@@ -404,12 +379,14 @@ class DockerHost:
         return [words[words.index("never") + 1 :] for words in found]
 
 
-def _repository(reference: str) -> str:
-    name = reference.partition("@")[0]
-    return name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
+class NearEngine(Engine):
+    """The engine's client without the socket in between: hundreds of tests need not wait for it."""
 
+    def __init__(self, host: DockerHost) -> None:
+        super().__init__(str(host.socket))
+        self._host = host
 
-def _without_tag(reference: str) -> str:
-    """As the engine looks images up: where there is a digest, the tag does not count."""
-    name, at, digest = reference.partition("@")
-    return f"{_repository(name)}@{digest}" if at else name
+    def _exchange(self, target: str) -> tuple[int, bytes]:
+        if not self._host.answers:
+            raise EngineError("Docker is not running here. Fix: systemctl start docker")
+        return self._host.answer(target)

@@ -11,7 +11,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine im
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, Release, Store
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import Rollout
 
-from fakes.docker_host import DockerHost
+from fakes.docker_host import DockerHost, NearEngine
 
 CANARY = "Canary-5ecret/@:?"
 REGISTRY = "registry.example.com:5000/demo"
@@ -68,10 +68,12 @@ def levels_of(needs: Mapping[str, list[str]]) -> list[list[str]]:
 class SmallStack:
     """A host, its releases, and what an operator does with them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, served: bool = False) -> None:
         self.docker = DockerHost()
-        self.docker.start()
-        self.engine = Engine(str(self.docker.socket))
+        self.engine: Engine = NearEngine(self.docker)
+        if served:
+            self.docker.serve()
+            self.engine = Engine(str(self.docker.socket))
         self.store = Store(Paths(root), clock=lambda: EPOCH + self.docker.now)
         for service in NEEDS:
             for version in ("1", "2", "3"):
@@ -88,7 +90,7 @@ class SmallStack:
 
     def rollout(self, store: Store, release: Release, engine: Engine, **options: Any) -> Rollout:
         """Make a rollout that works on the fake host; takes the place of the class where one is injected."""
-        options |= {"run": self.docker, "clock": self.docker.clock, "sleep": self.docker.sleep}
+        options |= {"run": self.docker, "clock": self.docker.clock, "sleep": self.docker.sleep, "poll_seconds": 2.0}
         return Rollout(store, release, engine, **options)
 
     def apply(self, release: Release) -> dict[str, Any]:

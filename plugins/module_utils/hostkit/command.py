@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,20 +37,36 @@ def run_command(
     """
     inherited = os.environ if inherit else {"HOME": os.environ.get("HOME", "/root")}
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             list(argv),
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=timeout,
-            check=False,
             env={**inherited, "LC_ALL": "C.UTF-8", "PATH": PATH, **(environment or {})},
+            # A group of its own, so that what it started can be ended with it.
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        return CommandResult(TIMED_OUT, "", f"{argv[0]} did not end within {timeout:.0f} s")
     except FileNotFoundError:
         return CommandResult(NOT_FOUND, "", f"{argv[0]}: command not found")
     except OSError as error:
         return CommandResult(NOT_EXECUTABLE, "", f"{argv[0]} cannot be run: {error.strerror}")
-    return CommandResult(done.returncode, done.stdout, done.stderr)
+    except ValueError as error:
+        return CommandResult(NOT_EXECUTABLE, "", f"{argv[0]} cannot be run: {error}")
+    with process:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            return CommandResult(TIMED_OUT, "", f"{argv[0]} did not end within {timeout:.0f} s")
+        except BaseException:
+            _kill(process)
+            raise
+    return CommandResult(process.returncode, stdout, stderr)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a program and all that it started: a plugin that it left behind would go on working."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -100,5 +100,5 @@ class Converge:
                 raise ConvergeError(
                     message, service=error.service, evidence=error.evidence, about=release.read()
                 ) from error
-        settle(release, self.wanted)
+        settle(self.store, release, self.wanted)
         return release.read()

@@ -165,11 +165,14 @@ def refresh(release: Release, wanted: Wanted, *, status: str) -> None:
         release.update(**changes)
 
 
-def settle(release: Release, wanted: Wanted) -> None:
+def settle(store: Store, release: Release, wanted: Wanted) -> None:
     """Note that the release in use is well: an attempt to repair it may have been cut off, or failed and it healed."""
-    refresh(release, wanted, status="done")
-    if release.read().get("failure"):
-        release.update(failure=None)
+    with lock(store.paths, wait_seconds=LOCK_WAIT, holder=PREPARING) as held:
+        if not held:
+            return  # Whoever is at work now writes down how it ends.
+        refresh(release, wanted, status="done")
+        if release.read().get("failure"):
+            release.update(failure=None)
 
 
 def busy(holder: str) -> DeployError:

@@ -49,9 +49,9 @@ def collect(
         for name, text in files.items():
             write_file(folder / name, redact(text).encode(errors="replace"), mode=0o600)
     except FileError as error:
-        print(f"hypercode: no evidence: {error}", file=sys.stderr)
+        sys.stderr.write(f"hypercode: no evidence: {error}\n")
     except OSError as error:
-        print(f"hypercode: no evidence: {explain(str(folder), 'written', error)}", file=sys.stderr)
+        sys.stderr.write(f"hypercode: no evidence: {explain(str(folder), 'written', error)}\n")
     return list(files)
 
 

@@ -43,7 +43,7 @@ class Journal:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
-            print(f"{self.path} cannot be written: {error.strerror}", file=sys.stderr)
+            sys.stderr.write(f"{self.path} cannot be written: {error.strerror}\n")
         if self.echo:
             self.echo(" ".join([event, *(f"{key}={value}" for key, value in details.items() if value)]))
 

@@ -48,6 +48,10 @@ def changed_secrets(before: str, after: Mapping[str, str]) -> frozenset[str]:
 
 def _whole(current: Release, before: Mapping[str, Any], wanted: Wanted, secrets: frozenset[str]) -> str:
     changed = _changed(before, wanted.model)
+    volumes = _changed(before.get("volumes"), wanted.model.get("volumes"))
+    kept = sorted(volumes & set(before.get("volumes") or {}) & set(wanted.model.get("volumes") or {}))
+    if kept and changed == {"volumes"}:
+        return f"record: other settings for the volume {', '.join(kept)}; Docker keeps a volume as it was made"
     if changed:
         return f"check: {', '.join(sorted(changed))} changed"
     if secrets:

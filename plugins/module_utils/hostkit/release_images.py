@@ -86,7 +86,7 @@ class Images:
 def _with_digest(image: str, found: Mapping[str, Any]) -> str:
     repository = image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
     for listed in found.get("RepoDigests") or []:
-        name, _, digest = str(listed).partition("@")
+        name, _at, digest = str(listed).partition("@")
         if _same_repository(name, repository):
             return f"{image}@{digest}"
     return image

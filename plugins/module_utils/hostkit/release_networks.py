@@ -56,11 +56,11 @@ def users_of(model: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _difference(entry: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    for key, actual in (("internal", "Internal"), ("attachable", "Attachable")):
-        if bool(entry.get(key)) != bool(found.get(actual)):
-            return f"{key} is {_said(found.get(actual))}, wanted is {_said(entry.get(key))}"
-    if "enable_ipv6" in entry and bool(entry["enable_ipv6"]) != bool(found.get("EnableIPv6")):
-        return f"enable_ipv6 is {_said(found.get('EnableIPv6'))}, wanted is {_said(entry['enable_ipv6'])}"
+    # A network that is silent about `internal` is to be open. On the others it has no opinion where it is silent.
+    stated = {"internal": False, **entry}
+    for key, actual in (("internal", "Internal"), ("attachable", "Attachable"), ("enable_ipv6", "EnableIPv6")):
+        if key in stated and bool(stated[key]) != bool(found.get(actual)):
+            return f"{key} is {_said(found.get(actual))}, wanted is {_said(stated[key])}"
     driver = entry.get("driver")
     if driver and driver != "default" and driver != found.get("Driver"):
         return f"its driver is {found.get('Driver')}, wanted is {driver}"

@@ -123,8 +123,8 @@ class Rollout:
         try:
             self.release.update(status=status, failure={**failure, "touched": touched}, finished=_now(), pid=None)
         except ReleaseError as second:
-            print(f"hypercode: {second}", file=sys.stderr)
-        self.journal.write(status, **failure)
+            _say(str(second))
+        self.journal.write(status, revert=failure.get("revert"))
 
     def put_back(self, previous: Release) -> None:
         """Bring as much of the previous release up again as can be. Evidence goes beside that of the first failure."""
@@ -192,7 +192,7 @@ def _run_locked(rollout: Rollout) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"hypercode: {text}", file=sys.stderr)
+    sys.stderr.write(f"hypercode: {text}\n")
 
 
 def _now() -> str:

@@ -46,11 +46,11 @@ class Reporter:
         else:
             wait = f"within {outcome.timeout:.0f} s (state {worst.state}, health {worst.health})"
             what = f"did not end its work {wait}. " if worst.job else f"did not get healthy {wait}. "
-            what += self._last_probe(worst)
+            what += redact(self._last_probe(worst))
             longer = "; or raise stack_ready_timeout if it only needs longer"
         fix = f"Fix: read its log in {evidence}, {AGAIN}{longer}"
         message = f"{worst.service} {what}{others}{fix}"
-        return RolloutError(redact(message), service=worst.service, evidence=evidence)
+        return RolloutError(message, service=worst.service, evidence=evidence)
 
     def _last_probe(self, row: Row) -> str:
         """Return what the health check said last, one line; it often names the fault."""

@@ -53,7 +53,7 @@ class Source:
     @property
     def secrets(self) -> list[str]:
         """What must not be shown, as it stands and decoded."""
-        return [value for value in {self._password, urllib.parse.unquote(self._password)} if value]
+        return [value for value in (self._password, urllib.parse.unquote(self._password)) if value]
 
     @property
     def folder(self) -> Path:

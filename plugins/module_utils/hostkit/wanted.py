@@ -56,7 +56,7 @@ class Wanted:
 
 def references_in(data: Any) -> frozenset[str]:
     """Return the names in `${NAME…}` anywhere in JSON-like data. `$$` is a plain dollar sign."""
-    return frozenset(name for text in _texts(data) for name, _ in REFERENCE.findall(text) if name)
+    return frozenset(name for text in _texts(data) for name, _rest in REFERENCE.findall(text) if name)
 
 
 def required_in(data: Any) -> frozenset[str]:
@@ -104,24 +104,27 @@ def _copies(service: Mapping[str, Any]) -> int | None:
 
 def check_wanted(wanted: Wanted) -> None:
     """Refuse what does not hang together, before anything is read or written. Raises DeployError."""
+    if not PROJECT.fullmatch(wanted.project):
+        raise DeployError(
+            f"'{wanted.project}' is no name for a Compose project. Nothing was changed. "
+            "Fix: set stack_project to lower-case letters, digits, - and _"
+        )
     problem = _problem(wanted)
     if problem:
         raise DeployError(f"{problem}. Nothing was changed. Fix: hand over what compose_render returned, unchanged")
     try:
-        _ = wanted.compose_text
+        _text = wanted.compose_text
     except TypeError as error:
         raise DeployError(
             f"The Compose project cannot be written: {error}. Nothing was changed. Fix: put that value in quotes"
         ) from error
     try:
-        _ = wanted.env_text
+        _text = wanted.env_text
     except ValueError as error:
         raise DeployError(f"In stack_secrets, {error}. Nothing was changed. Fix: correct stack_secrets") from error
 
 
 def _problem(wanted: Wanted) -> str:
-    if not PROJECT.fullmatch(wanted.project):
-        return f"'{wanted.project}' is no name for a Compose project (lower-case letters, digits, - and _)"
     services = wanted.model.get("services")
     if not isinstance(services, Mapping) or not services:
         return "The Compose project has no services"

@@ -19,7 +19,7 @@ from fakes.small_stack import SmallStack, make_wanted
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallStack]:
     monkeypatch.setattr(os, "fsync", lambda _handle: None)
-    made = SmallStack(tmp_path / "root")
+    made = SmallStack(tmp_path / "root", served=True)
     monkeypatch.setattr(stack_info, "Paths", lambda: Paths(tmp_path / "root"))
     monkeypatch.setattr(stack_info, "Engine", lambda: made.engine)
     yield made

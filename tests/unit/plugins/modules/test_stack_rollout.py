@@ -24,7 +24,7 @@ from fakes.small_stack import CANARY, NEEDS, SmallStack, image_of, make_wanted
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallStack]:
     monkeypatch.setattr(os, "fsync", lambda _handle: None)
-    made = SmallStack(tmp_path / "root")
+    made = SmallStack(tmp_path / "root", served=True)
     monkeypatch.setattr(stack_rollout, "Paths", lambda: Paths(tmp_path / "root"))
     monkeypatch.setattr(stack_rollout, "Engine", lambda: made.engine)
     run = functools.partial(run_release, rollout=made.rollout, run=made.docker, lock_wait=0)

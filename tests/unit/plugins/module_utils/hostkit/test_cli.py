@@ -218,6 +218,17 @@ def test_start_goes_on_when_a_service_stays_ill(typed: Typed, stack: SmallStack)
     assert "Next: hypercode status" in output
 
 
+def test_start_waits_for_the_others_of_a_level(typed: Typed, stack: SmallStack) -> None:
+    """One crashes at once; what needs the other one still starts after it."""
+    stack.docker.push(image_of("cache"))
+    stack.deploy(make_wanted(needs={"cache": [], "db": [], "web": ["db"]}))
+    typed("stack stop")
+    stack.docker.of("cache").behaviour = Behaviour(exits_after=0.0)
+    stack.docker.of("db").behaviour = Behaviour(healthy_after=9)
+    assert typed("stack start")[0] == 1
+    assert stack.docker.of("web").started - stack.docker.of("db").started >= 9
+
+
 def test_start_goes_on_when_an_image_is_gone(typed: Typed, stack: SmallStack) -> None:
     stack.deploy(make_wanted())
     stack.docker.containers.pop(stack.docker.of("web").id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult, run_command
@@ -19,7 +20,20 @@ def test_nothing_is_raised(tmp_path: Path) -> None:
     plain.write_text("x")
     assert run_command(["no-such-program"], timeout=10).code == 127
     assert run_command([str(plain)], timeout=10).code == 126
+    assert run_command(["true", "a\0b"], timeout=10).code == 126
     assert run_command(["sleep", "5"], timeout=0.05) == CommandResult(124, "", "sleep did not end within 0 s")
+
+
+def test_what_a_program_started_ends_with_it(tmp_path: Path) -> None:
+    """`docker` runs its plugin `compose` as a child: when the time is over, that must not go on."""
+    note = tmp_path / "pid"
+    assert run_command(["sh", "-c", f"sleep 60 & echo $! > {note}; wait"], timeout=0.3).code == 124
+    child = Path("/proc", note.read_text().strip(), "cmdline")
+    deadline = time.monotonic() + 5
+    # A dead process that nobody waited for is still listed, with nothing in it.
+    while child.exists() and child.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_undecodable_output_is_kept_readable() -> None:

@@ -87,6 +87,10 @@ def test_what_touches_no_service(stack: SmallStack) -> None:
     stack.deploy(make_wanted())
     plan = stack.plan(with_model(make_wanted(), volumes={"data": {}}))
     assert plan.actions == {"(all)": "check: volumes changed"}
+    stack.deploy(with_model(make_wanted(), volumes={"data": {}}))
+    kept = stack.plan(with_model(make_wanted(), volumes={"data": {"driver_opts": {"o": "size=1g"}}, "more": {}}))
+    assert kept.actions == {"(all)": "record: other settings for the volume data; Docker keeps a volume as it was made"}
+    stack.deploy(make_wanted())
     unused = deploy.Wanted(**{**vars_of(make_wanted()), "secrets": {"DB_PASSWORD": CANARY, "NEW": "x"}})
     assert stack.plan(unused).actions == {"(all)": "record: NEW changed, which no service uses"}
 
@@ -290,10 +294,10 @@ def test_settle_writes_only_what_differs(stack: SmallStack) -> None:
     release = stack.store.get(first["id"])
     path = release.folder / "release.json"
     before = path.stat().st_mtime_ns
-    deploy.settle(release, make_wanted())
+    deploy.settle(stack.store, release, make_wanted())
     assert path.stat().st_mtime_ns == before
     release.update(status="failed", failure={"message": "x"})
-    deploy.settle(release, make_wanted(ready_timeout=99))
+    deploy.settle(stack.store, release, make_wanted(ready_timeout=99))
     about = release.read()
     assert (about["status"], about["failure"], about["ready_timeout"]) == ("done", None, 99)
     assert about["services"] == first["services"]

@@ -46,6 +46,14 @@ class Canned:
 
 
 @pytest.fixture
+def stack(tmp_path: Path) -> Iterator[SmallStack]:
+    """A host whose engine answers on a real socket."""
+    made = SmallStack(tmp_path / "root", served=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def canned(tmp_path: Path) -> Iterator[object]:
     servers: list[Canned] = []
 

@@ -90,7 +90,7 @@ class Docker:
 @pytest.fixture
 def host() -> Iterator[DockerHost]:
     made = DockerHost()
-    made.start()
+    made.serve()
     yield made
     made.remove()
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +277,29 @@ def test_looking_takes_nothing(store: Store) -> None:
     """A look in between must not make the one who comes for the lock believe that somebody has it."""
     with lock(store.paths):
         pass
+    # Another one looks at this very moment.
+    with (store.paths.state / "lock").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert lock_holder(store.paths) is None
+    with lock(store.paths) as held:
+        assert held
+
+
+def test_a_holder_that_is_killed_holds_it_no_more(store: Store) -> None:
+    program = (
+        "import sys, time; from pathlib import Path;"
+        f"from {lock.__module__} import Paths, lock;"
+        "manager = lock(Paths(Path(sys.argv[1])), holder='it'); manager.__enter__(); print('held', flush=True);"
+        "time.sleep(60)"
+    )
+    path = os.pathsep.join(sys.path)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(store.paths.root)], stdout=subprocess.PIPE, env={"PYTHONPATH": path}
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
+        assert lock_holder(store.paths) == "it"
+        process.kill()
     assert lock_holder(store.paths) is None
     with lock(store.paths) as held:
         assert held

@@ -44,6 +44,7 @@ def reasons(entry: dict[str, Any] | None, **found: Any) -> list[str]:
         None,
         {},
         {"internal": False},
+        {"attachable": False},
         {"driver": "bridge"},
         {"driver": "default"},
         {"enable_ipv6": False},
@@ -70,6 +71,11 @@ def test_as_wanted(entry: dict[str, Any] | None) -> None:
 )
 def test_another_one_is_wanted(entry: dict[str, Any], reason: str) -> None:
     assert reasons(entry) == [reason]
+
+
+def test_what_compose_chose_itself_is_no_difference() -> None:
+    """A network that is made anew for nothing takes the stack down for nothing."""
+    assert reasons({}, Attachable=True, EnableIPv6=True, Driver="macvlan") == []
 
 
 def test_no_longer_internal() -> None:

@@ -1,0 +1,66 @@
+"""What a made-up Docker host consists of: containers, and how each behaves."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)[^}]*\}")
+LABEL = "com.docker.compose."
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing in the code under test may catch it."""
+
+
+@dataclass
+class Behaviour:
+    """How the containers of a service behave. Times in seconds after their start."""
+
+    check: bool = True
+    healthy_after: float | None = 2.0
+    exits_after: float | None = None
+    exit_code: int = 1
+    restarts_every: float | None = None
+    log: str = "a line of the log\n"
+    probe: str = "connection refused"
+
+
+@dataclass
+class Container:
+    """One container; `state` is what was told last: running, exited, paused or created."""
+
+    id: str
+    project: str
+    service: str
+    reference: str
+    image_id: str
+    hash: str
+    networks: list[str]
+    environment: dict[str, str]
+    behaviour: Behaviour
+    started: float
+    number: int = 1
+    oneoff: bool = False
+    state: str = "running"
+    exit_code: int = 0
+
+
+@functools.lru_cache(maxsize=100)
+def load(text: str) -> Any:
+    return yaml.safe_load(text)
+
+
+def repository(reference: str) -> str:
+    name = reference.partition("@")[0]
+    return name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
+
+
+def without_tag(reference: str) -> str:
+    """As the engine looks images up: where there is a digest, the tag does not count."""
+    name, at, digest = reference.partition("@")
+    return f"{repository(name)}@{digest}" if at else name
