@@ -60,7 +60,7 @@ def test_an_inventory_that_is_not_there(host):
 
 def test_a_missing_group(host, tmp_path):
     (tmp_path / "hosts.yml").write_text("hypercoed:\n  hosts:\n    web1: {}\n", encoding="utf-8")
-    refused(play(inventory=tmp_path), "hypercode", "hypercoed", str(tmp_path))
+    refused(play(inventory=tmp_path), "no group 'hypercode'", "hypercoed", tmp_path.name)
 
 
 def test_an_unknown_variable(host, inventory):
