@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from .stack_state import Row
 
 COMPOSE_TIMEOUT = 900.0
 DEFAULT_READY_TIMEOUT = 180.0
+# Compose makes a new container under such a name beside the old one, and renames it when the old one is gone.
+HALF_MADE = re.compile(r"^/?[0-9a-f]{12}_")
 UP = ("up", "--detach", "--no-deps", "--no-build", "--pull", "never")
 
 
@@ -165,8 +168,18 @@ class ReleaseStack:
                 done.add(row.service)
         names = [name for name in names if name not in done]
         if names:
+            self._remove_half_made(names)
             self._compose_or_raise(f"start {', '.join(names)}", names, *UP)
             self.journal.write("up", services=names)
+
+    def _remove_half_made(self, names: Sequence[str]) -> None:
+        """Remove what a killed Compose left under a name of its own: it is in the way of the next one."""
+        found = stack_state.containers_by_service(self.tools.engine.containers(self.project))
+        for name in names:
+            for container in found.get(name, []):
+                if HALF_MADE.match(str(container.get("Name", ""))):
+                    self.journal.write("removing a half-made container", service=name)
+                    self.tools.run(["docker", "rm", "--force", str(container["Id"])], timeout=60)
 
     def _compose_or_raise(self, what: str, names: Sequence[str], *words: str) -> None:
         done = self.compose(*words, *names)
