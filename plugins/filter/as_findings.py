@@ -8,7 +8,7 @@ short_description: Turn the results of several checks into one list of findings
 version_added: 0.1.0
 author: The hypercode.deploy authors (@hypercode)
 description:
-  - Each check keeps its findings in C(findings), some with a file and line. This brings them all to the same keys.
+  - Each check keeps its findings in C(findings), each in words of its own. This brings them all to the same keys.
   - A check that ended without a verdict counts as a finding, so that nothing passes unjudged.
 options:
   _input:
@@ -26,7 +26,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Findings, each with C(rule), C(severity), C(name), C(message) and C(fix).
+  description:
+    - Findings, each with C(rule), C(severity), C(name), C(message) and C(fix).
+    - Those about a file also have C(file), and C(line) where it is known.
   type: list
   elements: dict
 """
@@ -57,15 +59,19 @@ def _findings(result: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _finding(finding: Mapping[str, Any]) -> dict[str, str]:
-    where = ":".join(str(finding[key]) for key in ("file", "line") if finding.get("file") and finding.get(key))
-    name = finding.get("name") or finding.get("service") or finding.get("path") or ""
-    return {
+    name = finding.get("name") or finding.get("service") or finding.get("secret") or finding.get("path") or ""
+    result = {
         "rule": str(finding.get("rule", "")),
         "severity": str(finding.get("severity", "error")),
         "name": str(name),
-        "message": f"{where}: {finding['message']}" if where else str(finding["message"]),
-        "fix": str(finding.get("fix", "")),
+        "message": str(finding["message"]),
+        "fix": str(finding.get("fix") or finding.get("hint") or ""),
     }
+    if finding.get("file"):
+        result["file"] = str(finding["file"])
+        if finding.get("line"):
+            result["line"] = str(finding["line"])
+    return result
 
 
 class FilterModule:

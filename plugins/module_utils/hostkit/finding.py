@@ -17,7 +17,8 @@ class Finding:
     """One result of a check.
 
     ``rule`` is a stable identifier, ``severity`` is ``error`` or ``warning``, ``name`` is the thing that is
-    wrong (a variable, a path, a port), ``message`` says what is wrong and ``fix`` what to do next.
+    wrong (a variable, a path, a port), ``message`` says what is wrong and ``fix`` what to do next. ``file`` and
+    ``line`` (from 1) say where it stands, and are empty for what stands in no file.
     """
 
     rule: str
@@ -25,13 +26,21 @@ class Finding:
     name: str
     message: str
     fix: str
+    file: str = ""
+    line: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """The finding as plain strings, for JSON."""
-        return {field: str(value) for field, value in dataclasses.asdict(self).items()}
+        """The finding as plain strings, for JSON. A place that it does not have is left out."""
+        texts = {field: str(value) for field, value in dataclasses.asdict(self).items()}
+        return {field: text for field, text in texts.items() if text or field not in _PLACE}
+
+    def place(self) -> str:
+        """``file:line`` as far as known."""
+        return f"{self.file}:{self.line}" if self.file and self.line else self.file
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Finding))
+_PLACE = ("file", "line")
 
 
 def read_findings(items: Iterable[Mapping[str, object]]) -> list[Finding]:

@@ -29,12 +29,14 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """One ref of a repository. `run` runs git."""
+    """One ref of a repository. `run` runs git; the settings are what messages call the repository and the ref."""
 
     repository: str
     ref: str
     cache: Path
     run: Callable[..., CommandResult]
+    repository_setting: str = "stack_build.repository"
+    ref_setting: str = "stack_build.ref"
 
     @property
     def shown(self) -> str:
@@ -89,16 +91,16 @@ class Source:
         reason = (said or done.stderr.strip().splitlines() or ["no answer"])[-1].rstrip(".")
         return BuildError(
             f"The repository {self.shown} cannot be read: {reason}. "
-            "Fix: check stack_build.repository, and that this machine may read it"
+            f"Fix: check {self.repository_setting}, and that this machine may read it"
         )
 
     # ---- the steps ------------------------------------------------------------------------------------------------
 
     def resolve(self) -> str:
         """Return the commit that the ref means now, asked of the remote; nothing is fetched."""
-        for name, value in (("repository", self.repository), ("ref", self.ref)):
+        for name, value in ((self.repository_setting, self.repository), (self.ref_setting, self.ref)):
             if not value.strip() or value.startswith("-") or any(char.isspace() or char == "\0" for char in value):
-                raise BuildError(f"stack_build.{name} is {value!r}, which is none. Fix: correct stack_build.{name}")
+                raise BuildError(f"{name} is {value!r}, which is none. Fix: correct {name}")
         if COMMIT.fullmatch(self.ref):
             return self.ref.lower()
         done = self._git("ls-remote", "--", self.shown, self.ref, f"{self.ref}^{{}}", timeout=60)
@@ -114,7 +116,7 @@ class Source:
             if name in found:
                 return found[name]
         raise BuildError(
-            f"The repository {self.shown} has no branch or tag '{self.ref}'. Fix: correct stack_build.ref "
+            f"The repository {self.shown} has no branch or tag '{self.ref}'. Fix: correct {self.ref_setting} "
             "(a commit must be given with all its 40 digits)"
         )
 
@@ -149,7 +151,7 @@ class Source:
             return self._cannot_be_read(done)
         if self._has(commit):
             return None
-        return BuildError(f"The repository {self.shown} has no commit {commit}. Fix: correct stack_build.ref")
+        return BuildError(f"The repository {self.shown} has no commit {commit}. Fix: correct {self.ref_setting}")
 
     def unpack(self, commit: str, tree: Path) -> None:
         """Write the files of a commit into a new folder. Links stay links, wherever they lead."""

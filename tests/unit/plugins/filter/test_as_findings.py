@@ -33,23 +33,37 @@ def test_a_finding_about_a_file_says_where() -> None:
         "rule": "image-not-pinned",
         "severity": "warning",
         "name": "web",
-        "message": "compose.yaml:3: web uses latest.",
+        "message": "web uses latest.",
         "fix": "pin it",
+        "file": "compose.yaml",
+        "line": "3",
     }
 
 
+def test_a_finding_about_a_secret_has_its_hint_as_the_fix() -> None:
+    secret = {
+        "secret": "API_KEY",
+        "rule": "weak",
+        "severity": "error",
+        "message": "API_KEY is weak.",
+        "hint": "rotate it",
+    }
+    (finding,) = as_findings([{"findings": [secret]}])
+    assert (finding["name"], finding["fix"]) == ("API_KEY", "rotate it")
+
+
 @pytest.mark.parametrize(
-    ("finding", "name", "message"),
+    ("finding", "name", "place"),
     [
-        ({**COMPOSE, "service": None}, "services.web.image", "compose.yaml:3: web uses latest."),
-        ({**COMPOSE, "line": None}, "web", "compose.yaml: web uses latest."),
-        ({**COMPOSE, "file": None}, "web", "web uses latest."),
-        ({"message": "m"}, "", "m"),
+        ({**COMPOSE, "service": None}, "services.web.image", ("compose.yaml", "3")),
+        ({**COMPOSE, "line": None}, "web", ("compose.yaml", None)),
+        ({**COMPOSE, "file": None}, "web", (None, None)),
+        ({"message": "m"}, "", (None, None)),
     ],
 )
-def test_what_may_be_missing(finding: dict[str, Any], name: str, message: str) -> None:
+def test_what_may_be_missing(finding: dict[str, Any], name: str, place: tuple[str | None, str | None]) -> None:
     (found,) = as_findings([{"findings": [finding]}])
-    assert (found["name"], found["message"]) == (name, message)
+    assert (found["name"], (found.get("file"), found.get("line"))) == (name, place)
     assert found["severity"] in ("error", "warning")
 
 

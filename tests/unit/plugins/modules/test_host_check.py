@@ -107,7 +107,7 @@ def test_earlier_findings_are_reported_together(root: Path, capsys: pytest.Captu
 def test_earlier_findings_that_are_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(capsys, findings=[{"rule": "variable-unknown", "text": "It is broken."}])
     assert result["failed"] is True
-    assert result["msg"] == "findings: entry 1 has text; it may have rule, severity, name, message, fix."
+    assert result["msg"] == "findings: entry 1 has text; it may have rule, severity, name, message, fix, file, line."
 
 
 def test_clock_is_compared_with_the_controller(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

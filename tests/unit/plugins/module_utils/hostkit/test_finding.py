@@ -36,6 +36,16 @@ def test_as_dict_is_plain_json() -> None:
     assert {type(value) for value in data.values()} == {str}
 
 
+@pytest.mark.parametrize(
+    ("file", "line", "place"),
+    [("compose.yaml", "3", "compose.yaml:3"), ("compose.yaml", "", "compose.yaml"), ("", "", "")],
+)
+def test_a_finding_says_where_it_stands(file: str, line: str, place: str) -> None:
+    one = Finding("rule", ERROR, "thing", "text", "fix", file, line)
+    assert one.place() == place
+    assert read_findings([one.as_dict()]) == [one]
+
+
 def test_errors_and_warnings_part_the_findings() -> None:
     listed = [finding(), finding(WARNING), finding()]
     assert len(errors(listed)) == 2
