@@ -26,6 +26,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding i
 )
 from ansible_collections.hypercode.deploy.plugins.plugin_utils import inventory_selection as selection
 from ansible_collections.hypercode.deploy.plugins.plugin_utils import role_specs, variable_names, variable_values
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.variable_files import judge_variable_files
 
 try:  # Not public: without them, messages name no file, and only vaulted strings count as encrypted.
     from ansible._internal._datatag import _tags
@@ -150,7 +151,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             unmatched=unmatched,
         )
         command = typed_command(sys.argv, cwd)
-        return selection.judge_selection(options["groups"], chosen, selection.find_project(candidates, cwd), command)
+        project = selection.find_project(candidates, cwd)
+        found = selection.judge_selection(options["groups"], chosen, project, command)
+        return found + self._variable_files([Path(source) for source in chosen.sources if "," not in source])
+
+    def _variable_files(self, sources: list[Path]) -> list[Finding]:
+        """Findings about files that Ansible would fail on later, without a name, or would read without an end."""
+        vault = self._loader._vault
+
+        def open_vault(data: bytes) -> bytes | None:
+            try:
+                return bytes(vault.decrypt(data))
+            except AnsibleError:
+                return None
+
+        return judge_variable_files(sources, open_vault, has_password=bool(vault.secrets))
 
     @staticmethod
     def _sources(sources: Iterable[str], cwd: Path) -> Iterable[str]:

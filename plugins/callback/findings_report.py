@@ -83,8 +83,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Write the reports."""
         report = dict(sorted(self._found.items()))
-        for host in sorted(stats.processed):
-            report.setdefault(host, [])
         inventory = next(iter(context.CLIARGS.get("inventory") or ()), "") or "inventories"
         texts = {
             "junit": findings_report.junit(report),

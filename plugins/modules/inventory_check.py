@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - With O(mode=selection), checks that an inventory was chosen, that the wanted groups have hosts, and that
     C(--limit) names hosts that exist and leaves some of them. Every finding comes with the corrected command line.
+    Also checks each file of variables before Ansible reads it. A vault that no given password opens, a key that stands
+    twice and aliases without an end are named with their file.
   - With O(mode=host), checks the variables of a host without facts. Finds variables that no role has, that were removed
     or renamed, that are missing, that have a wrong type or value, and that use an undefined variable.
   - Reports everything that is wrong at once. The value of a variable that is or may be secret is never shown.

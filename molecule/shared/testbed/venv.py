@@ -29,6 +29,8 @@ def ensure(root: Path) -> Path:
             f"This is Python {sys.version_info[0]}.{sys.version_info[1]}; 3.11 to 3.13 is needed. "
             "Fix: run it with another one, such as: python3.11 scripts/sandbox up"
         )
+    if (root / ".venv").is_symlink():
+        raise TestbedError(f"{root}/.venv is a link; making it anew would empty the folder behind it. Fix: rm .venv")
     with step("Installing Ansible and the test tools into .venv (once)"):
         if run([sys.executable, "-c", "import ensurepip, venv"], check=False).returncode != 0:
             if os.geteuid() != 0 or not shutil.which("apt-get"):

@@ -1,0 +1,3 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reads and writes the files that keep an environment's secrets: ansible-vault or SOPS."""
