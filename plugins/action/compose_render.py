@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -22,7 +22,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.r
 )
 
 # In place of the value of an option that could not be evaluated: why.
-_UNEVALUATED = "__hypercode_unevaluated"
+UNEVALUATED = "__hypercode_unevaluated"
 _DICT = {"type": "dict", "default": {}}
 _LIST = {"type": "list", "elements": "str", "default": []}
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -58,23 +58,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         try:
             return super().finalize_task_arg(name, value, templar, context)
         except AnsibleError as error:
-            return {_UNEVALUATED: " ".join(str(error).split()).rstrip(".")}
+            return {UNEVALUATED: " ".join(str(error).split()).rstrip(".")}
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Render; ``failed`` with findings when the project is not fit for a release."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        problems = _unevaluated(self._task.args)
+        problems = unevaluated(self._task.args)
         try:
             options = {} if problems else plain(self.validate_argument_spec(argument_spec=ARGUMENTS)[1])
         except AnsibleActionFail as error:
-            problems = [_wrong_option(str(error), "options")]
+            problems = [wrong_option(str(error), "options")]
         if problems:
             # A result, not an exception: a caller that collects findings gets these too.
-            return {**result, "changed": False, **_failure(problems), "ignored": [], "warnings": [], "variables": {}}
+            return {**result, "changed": False, **failure(problems), "ignored": [], "warnings": [], "variables": {}}
         files = [self._loader.path_dwim(file) for file in options["files"]]
-        directory = options["project_directory"]
-        directory = self._loader.path_dwim(directory) if directory else str(PurePath(files[0]).parent) if files else "/"
-        rendered = render(_request(options, files, directory), FileReader())
+        directory = folder_of(files, options["project_directory"], self._loader)
+        rendered = render(_request(options, files, directory), FileReader(), kind_of)
         result.update(report(rendered, directory))
         result["changed"] = False
         compare_with = options["compare_with"]
@@ -96,20 +95,42 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return base64.b64decode(answer["content"]).decode("utf-8", errors="replace")
 
 
-def _unevaluated(args: Mapping[str, Any]) -> list[Finding]:
+def folder_of(files: list[str], directory: str | None, loader: Any) -> str:
+    """The project's folder: as given, else that of the first file."""
+    if directory:
+        return str(loader.path_dwim(directory))
+    return str(PurePath(files[0]).parent) if files else "/"
+
+
+def kind_of(path: str) -> str | None:
+    """What stands at a path of the controller; None where it may not be looked at."""
+    place = Path(path)
+    try:
+        if place.is_dir():
+            return "folder"
+        if place.is_file():
+            return "file"
+        return "other" if place.exists() else "missing"
+    except (OSError, ValueError):
+        return None
+
+
+def unevaluated(args: Mapping[str, Any]) -> list[Finding]:
     """A finding for each option whose expression failed."""
     return [
-        _wrong_option(f"{name} cannot be evaluated: {value[_UNEVALUATED]}.", name)
+        wrong_option(f"{name} cannot be evaluated: {value[UNEVALUATED]}.", name)
         for name, value in args.items()
-        if isinstance(value, Mapping) and _UNEVALUATED in value
+        if isinstance(value, Mapping) and UNEVALUATED in value
     ]
 
 
-def _wrong_option(message: str, path: str) -> Finding:
+def wrong_option(message: str, path: str) -> Finding:
+    """The finding for an option that cannot be used."""
     return Finding("option", "error", None, message, "correct this option, or a variable that it uses", path)
 
 
-def _failure(problems: list[Finding]) -> dict[str, Any]:
+def failure(problems: list[Finding]) -> dict[str, Any]:
+    """The result where the options themselves are wrong."""
     text = " ".join(problem.message for problem in problems)
     return {"failed": True, "msg": text, "findings": [problem.as_dict() for problem in problems]}
 
@@ -170,10 +191,10 @@ def report(rendered: Result, directory: str) -> dict[str, Any]:
     }
 
 
-def message(errors: list[Finding]) -> str:
+def message(errors: list[Finding], module: str = "compose_render", verdict: str = "cannot be released") -> str:
     """Which file, how many problems, and the first one with its fix."""
     file = next((finding.file for finding in errors if finding.file), None)
-    start = f"{file or 'The options of compose_render'} cannot be released: "
+    start = f"{file or f'The options of {module}'} {verdict}: "
     if len(errors) == 1:
         return f"{start}1 problem. {errors[0].text()}"
     rest = "; ".join(f"{finding.where()}: {finding.message}" for finding in errors[1:10])

@@ -13,7 +13,8 @@ description:
     one resolved C(compose.yaml) for a release. Nothing is written; writing the text is the caller's job.
   - Secrets are never put in. They stay as C(${NAME}) and C(docker compose --env-file) fills them in on the host. Every
     other dollar sign is doubled for that.
-  - All problems are reported at once, each with file, line, service and fix.
+  - All problems are reported at once, each with file, line, service and fix. What the policy cannot repair is judged by
+    the rules of M(hypercode.deploy.compose_audit), and an error among them refuses the release.
 options:
   project_name:
     description: Name of the Compose project. It becomes C(name) of the result.
@@ -91,7 +92,7 @@ options:
   ignore:
     description:
       - Findings to set aside, each C({rule, service, reason}). Without a reason the entry is refused.
-      - C(service) can be a pattern, or be left out.
+      - C(service) can be a pattern, or be left out. An entry that fits nothing is a warning.
     type: list
     elements: dict
     default: []
@@ -188,7 +189,8 @@ binds:
   type: list
   elements: dict
 findings:
-  description: Problems, each C({rule, severity, service, message, fix, path, line, file}). Errors come first.
+  description: Problems, each C({rule, severity, service, message, fix, path, line, file, repairable}). Errors come
+    first.
   returned: always
   type: list
   elements: dict

@@ -114,6 +114,7 @@ def checks(context: Context) -> list[Check]:
         linter("ruff", "ruff", "check", "--quiet", "--output-format", "concise", *python),
         linter("ruff-format", "ruff", "format", "--check", "--output-format", "concise", *python),
         Check("role-docs", partial(command, context, ["scripts/role_docs", "--check"])),
+        Check("audit-docs", partial(command, context, ["scripts/audit_docs", "--check"])),
         *(Check(name, partial(rule, context, function)) for name, function in rules.items()),
     ]
 

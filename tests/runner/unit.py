@@ -22,7 +22,11 @@ def run(context: Context) -> Outcome:
     report = context.output / "unit.xml"
     report.unlink(missing_ok=True)
     code = context.run(
-        [sys.executable, "-m", "pytest", "tests/unit", f"--junitxml={report}", "--tb=short", "--maxfail=30", "-rfE"],
+        [
+            *(sys.executable, "-m", "pytest", "tests/unit", f"--junitxml={report}", "--tb=short", "--maxfail=30", "-rfE"),
+            # Files stay whole, for what a file's tests share is made once.
+            *("--numprocesses=2", "--dist=loadfile"),
+        ],
         log,
         timeout=TIMEOUT,
     )

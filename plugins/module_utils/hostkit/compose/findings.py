@@ -13,14 +13,11 @@ from typing import Any
 ERROR = "error"
 WARNING = "warning"
 
+# A file that could not be read.
+UNREAD = frozenset({"yaml-syntax", "yaml-duplicate-key", "yaml-alias", "yaml-encoding", "file-missing"})
 # Without these the rendered file would be wrong or incomplete, so no reason can set them aside.
-NOT_IGNORABLE = frozenset(
+NOT_IGNORABLE = UNREAD | frozenset(
     {
-        "yaml-syntax",
-        "yaml-duplicate-key",
-        "yaml-alias",
-        "yaml-encoding",
-        "file-missing",
         "shape",
         "unknown-key",
         "variable-unset",
@@ -44,7 +41,7 @@ class Finding:
     """One thing to mend.
 
     ``rule`` is a stable name, ``severity`` is ``error`` or ``warning``, ``path`` is the place in the document
-    (``services.web.ports[0]``), ``line`` counts from 1 in ``file``.
+    (``services.web.ports[0]``), ``line`` counts from 1 in ``file``. ``repairable`` says that a rendering mends it.
     """
 
     rule: str
@@ -55,6 +52,7 @@ class Finding:
     path: str
     line: int | None = None
     file: str | None = None
+    repairable: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The finding as a plain dictionary, every field present."""
@@ -168,13 +166,33 @@ def apply_ignore(
     """Split findings into those that stand and those set aside with a reason (as dictionaries with ``reason``)."""
     standing: list[Finding] = []
     ignored: list[dict[str, Any]] = []
+    # An entry without a reason sets nothing aside; check_ignore refuses it.
+    given = [entry for entry in ignore if isinstance(entry, Mapping) and str(entry.get("reason") or "").strip()]
     for finding in findings:
-        entry = next((e for e in ignore if _covers(e, finding)), None)
+        entry = next((e for e in given if _covers(e, finding)), None)
         if entry is None or finding.rule in NOT_IGNORABLE:
             standing.append(finding)
         else:
             ignored.append({**finding.as_dict(), "reason": str(entry["reason"])})
     return standing, ignored
+
+
+def unused_ignores(findings: Iterable[Finding], ignore: Sequence[Any]) -> list[Finding]:
+    """Warnings for entries of ``ignore`` that fit none of ``findings``; ``findings`` are all, also those set aside.
+
+    Where a file could not be read, nothing is said: what the entry is for may stand in there.
+    """
+    found = list(findings)
+    if any(finding.rule in UNREAD for finding in found):
+        return []
+    result = []
+    for index, entry in enumerate(ignore):
+        if not isinstance(entry, Mapping) or not entry.get("rule") or any(_covers(entry, f) for f in found):
+            continue
+        whom = f" of {entry['service']}" if entry.get("service") else ""
+        message = f"ignore[{index}] sets the rule {entry['rule']!r}{whom} aside, and nothing breaks that rule."
+        result.append(warning("ignore-unused", message, "remove the entry, or correct its names.", f"ignore[{index}]"))
+    return result
 
 
 def _covers(entry: Mapping[str, Any], finding: Finding) -> bool:

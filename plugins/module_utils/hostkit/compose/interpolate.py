@@ -194,7 +194,7 @@ def _unset_finding(name: str, places: Mapping[str, str | None], message: str) ->
     return error(
         "variable-unset",
         f"{name} has no value and no default{said}. It is used in {', '.join(places)}.",
-        f"give {name} a value in environment_variables, list it in secret_names, or write ${{{name}:-default}}.",
+        f"give {name} a value in environment_variables; list it in secret_names instead where it is a secret.",
         next(iter(places)),
         _one_owner(places),
     )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .findings import Finding, closest, error, warning
+from .findings import Finding, closest, error
 from .order import cycles
 from .schema import CONDITIONS, DEPENDENCY, NESTED, SERVICE, TOP_LEVEL, kind_of, kind_words
 from .units import parse_cpus, parse_duration, parse_size
@@ -264,10 +264,15 @@ def _check_dependencies(
         elif target not in services:
             message = f"{name} depends on {target!r}, and there is no such service.{_hint(target, services)}"
             yield error("reference-undefined", message, "correct the name, or remove the line.", where, name)
-        elif entry.get("condition") == "service_healthy" and not services[target].get("healthcheck"):
+        elif entry.get("condition") == "service_healthy" and not _has_check(services[target]):
             message = f"{name} waits until {target} is healthy, and the file gives {target} no healthcheck."
             fix = f"add a healthcheck to {target}; without one in its image, {name} never starts."
-            yield warning("healthcheck-awaited", message, fix, where, name)
+            yield error("healthcheck-awaited", message, fix, where, name)
+
+
+def _has_check(service: Mapping[str, Any]) -> bool:
+    check = service.get("healthcheck") or {}
+    return bool(check) and check.get("disable") is not True and check.get("test") != ["NONE"]
 
 
 def _wrong_kind(label: str, path: str, kinds: str, value: Any, service: str | None) -> Finding:

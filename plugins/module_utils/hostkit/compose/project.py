@@ -5,17 +5,15 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .audit.words import sounds_secret
 from .envfile import EnvFileError, parse_env, parse_raw, resolve_env
 from .findings import Finding, Locator, error
 from .interpolate import Interpolator
 from .loader import Loader, Reader
-
-_SENSITIVE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY|ACCESS_KEY)$", re.IGNORECASE)
 
 
 @dataclass
@@ -110,7 +108,7 @@ def _read_env_files(
             continue
         for line in lines:
             literal = line.text and "$" not in line.text
-            if literal and _SENSITIVE.search(line.name) and not interpolator.is_secret(line.name):
+            if literal and sounds_secret(line.name) and not interpolator.is_secret(line.name):
                 message = f"{name}: {line.name} stands in clear in an env_file and would go into the release file."
                 fix = f"list {line.name} in secret_names and give its value as a secret."
                 project.findings.append(Finding("env-file-secret", "error", name, message, fix, where, line.line, file))

@@ -5,15 +5,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .audit.engine import audit, check_project
+from .audit.recorder import RecordingReader
+from .audit.registry import RULES
+from .audit.view import Before, Context, unknown
 from .emit import emit, ordered
-from .findings import ERROR, Finding, apply_ignore, check_ignore, error, warning
+from .findings import ERROR, Finding, apply_ignore, check_ignore, error, unused_ignores, warning
 from .interpolate import Interpolator, plain_text
 from .loader import Reader
-from .model import check_references, dependencies
+from .model import dependencies
 from .order import CycleError, levels
 from .policy import (
     KEEP_EXTENSION,
@@ -28,7 +32,7 @@ from .policy import (
     unknown_keep,
 )
 from .project import Project, load_project
-from .release import check_health, check_images, check_networks, jobs_of, set_images, summary
+from .release import jobs_of, set_images, summary
 from .repair import Repairs, Rules, repair_service
 
 HEADER = ("Resolved by hypercode.deploy; written anew by each release. Change the project's Compose file instead.",)
@@ -76,13 +80,17 @@ class Result:
         return [finding for finding in self.findings if finding.severity != ERROR]
 
 
-def render(request: Request, reader: Reader) -> Result:
-    """Read, check, repair and write. Bad content never raises: see ``Result.errors``."""
+def render(request: Request, reader: Reader, kind_of: Callable[[str], str | None] = unknown) -> Result:
+    """Read, check, repair, audit and write. Bad content never raises: see ``Result.errors``.
+
+    ``kind_of`` tells what stands at a path of the controller; see ``audit.view.Context``.
+    """
     option_findings = check_request(request)
     interpolator = Interpolator(request.variables, request.secret_names)
+    recorder = RecordingReader(reader)
     project = load_project(
         request.files,
-        reader,
+        recorder,
         interpolator,
         project_directory=request.project_directory,
         bind_root=request.bind_root,
@@ -92,19 +100,26 @@ def render(request: Request, reader: Reader) -> Result:
     option_findings += check_settings(request.settings, project.services, project.disabled)
     repairs = Repairs()
     findings = list(project.findings)
-    classes: dict[str, str | None] = {}
+    context = Context(
+        policy=request.settings.policy,
+        project_name=request.project_name,
+        directory=request.project_directory,
+        secret_names=request.secret_names,
+        sources=recorder.documents,
+        kind_of=kind_of,
+        before=Before.of(project.services),
+    )
     # With wrong options the repairs would raise or mislead; what is wrong with the files is told all the same.
     if not any(f.severity == ERROR for f in option_findings):
         findings += set_images(project.services, request.settings, interpolator, repairs)
-        classes = _repair(project, request.settings, interpolator, repairs, findings)
-        findings += check_networks(project.data, classes, request.settings.policy)
-    findings += check_references(project.data, project.disabled)
-    findings += check_images({n: s for n, s in project.services.items() if not interpolator.unset_at(n, "image")})
-    findings += check_health(project.services, jobs_of(project.services))
-    findings += _grant_variables(project, interpolator)
-    findings += interpolator.findings(project.services)
+        classes = apply_policy(project, request.settings, interpolator, repairs, findings)
+        context = replace(context, classes=classes)
+        findings += audit(project, context, [rule for rule in RULES.values() if not rule.settled])
+    findings += grant_variables(project, interpolator)
+    findings += check_project(project, interpolator, context)
     findings = option_findings + [project.locator.place(f) for f in findings if f.service not in project.disabled]
-    standing, ignored = apply_ignore(_sorted(findings), request.ignore)
+    standing, ignored = apply_ignore(in_order(findings), request.ignore)
+    standing = in_order(standing + unused_ignores(findings, request.ignore))
     result = Result(standing, ignored, binds=project.binds)
     result.variables = {
         "secrets": interpolator.secrets_used(project.services),
@@ -112,7 +127,7 @@ def render(request: Request, reader: Reader) -> Result:
         "unset": interpolator.unset(project.services),
     }
     if not result.errors:
-        _finish(result, project, request, classes, repairs)
+        _finish(result, project, request, context.classes, repairs)
     return result
 
 
@@ -139,12 +154,13 @@ def check_request(request: Request) -> list[Finding]:
     return findings + check_ignore(request.ignore)
 
 
-def _repair(
+def apply_policy(
     project: Project, settings: Settings, interpolator: Interpolator, repairs: Repairs, findings: list[Finding]
 ) -> dict[str, str | None]:
     """Apply class policy to every service; returns their classes."""
     if project.version:
         repairs.note(None, "version", "(set)", None, "version")
+        project.version = False
     jobs = jobs_of(project.services)
     classes: dict[str, str | None] = {}
     for name in sorted(project.services):
@@ -187,7 +203,7 @@ def _override(name: str, settings: Settings, interpolator: Interpolator) -> dict
     return result
 
 
-def _grant_variables(project: Project, interpolator: Interpolator) -> list[Finding]:
+def grant_variables(project: Project, interpolator: Interpolator) -> list[Finding]:
     """Secrets and configs whose content is a variable (``environment: NAME``)."""
     findings = []
     for section in ("secrets", "configs"):
@@ -207,7 +223,7 @@ def _grant_variables(project: Project, interpolator: Interpolator) -> list[Findi
     return findings
 
 
-def _sorted(findings: Sequence[Finding]) -> list[Finding]:
+def in_order(findings: Sequence[Finding]) -> list[Finding]:
     """Errors first, then by place, each once."""
     unique = list(dict.fromkeys(findings))
     return sorted(unique, key=lambda f: (f.severity != ERROR, f.file or "", f.line or 0, f.service or "", f.rule))

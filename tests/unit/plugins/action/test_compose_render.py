@@ -24,7 +24,9 @@ services:
     image: registry.example.com/web:1
     environment: {DB: "postgres://u:${PW}@db", NAME: "${NAME}"}
     volumes: ["./conf:/conf:ro"]
-    healthcheck: {test: ["CMD", "true"]}
+    healthcheck: {test: ["CMD", "web-check"], timeout: 5s}
+    deploy: {resources: {limits: {cpus: "1", memory: 1G}}}
+    restart: unless-stopped
 """
 
 
@@ -33,6 +35,7 @@ def run(
 ) -> dict[str, Any]:
     """The action's result; an argument of None is left out. ``slurp`` is what the host answers, if it may be asked."""
     (tmp_path / "compose.yaml").write_text(text)
+    (tmp_path / "conf").mkdir(exist_ok=True)
     task = MagicMock()
     given = {"project_name": "demo", "files": ["compose.yaml"], **args}
     task.args = {name: value for name, value in given.items() if value is not None}
@@ -101,10 +104,10 @@ def test_many_problems_do_not_make_a_wall_of_text(tmp_path: Path) -> None:
 
 def test_warnings_are_lines(tmp_path: Path) -> None:
     result = run(tmp_path, {}, "services: {web: {image: 'a:1'}}")
-    assert result["warnings"] == [
-        f for f in result["warnings"] if f.startswith("compose.yaml:1: web has no healthcheck")
+    assert all(line.startswith("compose.yaml:1: web has no ") for line in result["warnings"])
+    assert [line.split(" no ")[1].split(" ")[0].rstrip(",") for line in result["warnings"]] == [
+        *("healthcheck", "limit", "restart")
     ]
-    assert len(result["warnings"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -203,6 +206,7 @@ def test_the_documentation_covers_every_option_and_result() -> None:
 
 def test_in_ansible_itself_no_secret_shows_up(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(COMPOSE)
+    (tmp_path / "conf").mkdir()
     (tmp_path / "ansible.cfg").write_text("[defaults]\n")
     root = Path(compose_render.__file__).resolve().parents[2]
     environment = {
@@ -216,7 +220,7 @@ def test_in_ansible_itself_no_secret_shows_up(tmp_path: Path) -> None:
         "files": ["compose.yaml"],
         "secret_names": "{{ secrets.keys() | list }}",
         "environment_variables": {"NAME": "{{ 1 + 1 }}"},
-        "services": {"web": {"restart": "no"}},
+        "services": {"web": {"restart": "always"}},
         "bind_root": "/b",
     }
     # The host does not answer: rendering must not need it.
@@ -229,6 +233,6 @@ def test_in_ansible_itself_no_secret_shows_up(tmp_path: Path) -> None:
     assert "canary" not in done.stdout + done.stderr
     out = json.loads(done.stdout.partition("SUCCESS => ")[2])
     assert out["compose"]["services"]["web"]["environment"]["NAME"] == "2"
-    assert out["compose"]["services"]["web"]["restart"] == "no"
+    assert out["compose"]["services"]["web"]["restart"] == "always"
     assert "${PW}" in out["text"]
     assert (out["changed"], out["findings"]) == (False, [])

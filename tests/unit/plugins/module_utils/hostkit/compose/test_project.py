@@ -293,6 +293,7 @@ def test_a_broken_service_does_not_make_others_look_broken(run: Run) -> None:
         ("unknown-key", "db"),
         ("shape", "db"),
         ("healthcheck-missing", "web"),
+        ("limits-missing", "web"),
     }
     assert all(f.line == 4 for f in result.errors)
 

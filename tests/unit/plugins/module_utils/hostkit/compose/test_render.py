@@ -42,7 +42,11 @@ def test_secrets_stay_and_dollars_are_doubled(run: Run) -> None:
     }
     assert "canary" not in result.text
     assert "changeme" not in repr(result)
-    assert {f.rule for f in result.warnings} == {"secret-default", "secret-in-variables", "healthcheck-missing"}
+    # Without a policy nothing adds limits, a restart policy or a timeout.
+    assert {f.rule for f in result.warnings} == {
+        *("secret-default", "secret-in-variables", "healthcheck-missing"),
+        *("limits-missing", "restart-missing", "healthcheck-no-timeout"),
+    }
     # What Compose makes of it on the host:
     seen = Interpolator({"PW": "s3$cret"}).document(yaml.safe_load(result.text))
     environment = seen["services"]["web"]["environment"]
@@ -100,7 +104,7 @@ def test_all_findings_at_once_with_their_lines(run: Run) -> None:
 
 def test_errors_come_first_and_say_where(run: Run) -> None:
     result = run("services:\n  web:\n    image: a\n")
-    assert [f.severity for f in result.findings] == ["error", "warning"]
+    assert [f.severity for f in result.findings] == ["error", "warning", "warning", "warning"]
     finding = describe(result.findings[0], "/project")
     assert (finding.file, finding.line) == ("compose.yaml", 3)
     assert finding.text().startswith("compose.yaml:3: web: the image a has no tag")
@@ -132,7 +136,7 @@ def test_values_that_a_variable_gave_are_numbers_again(run: Run) -> None:
             image: a:1
             healthcheck: {test: x, retries: "${R}"}
             privileged: ${P}
-            ports: ["${PORT}:80"]
+            ports: ["127.0.0.1:${PORT}:80"]
         """
     result = run(text, variables={"R": 4, "P": "false", "PORT": 8080}, publish="keep")
     web = result.compose["services"]["web"]
@@ -148,7 +152,7 @@ def test_45_services_take_less_than_a_second(run: Run) -> None:
             ports: ["80{n:02}:80"]
             networks: [back]
             volumes: ["d{n}:/data", "./conf:/conf:ro"]
-            healthcheck: {{test: ["CMD", "true"], interval: 5s}}
+            healthcheck: {{test: ["CMD", "app-check"], interval: 5s}}
         """
     services = "".join(body.format(n=n, needs=f"s{n - 1}" if n else "") for n in range(45))
     volumes = "".join(f"\n          d{n}:" for n in range(45))
@@ -221,7 +225,7 @@ SERVICES = st.fixed_dictionaries(
             restart_policy=maybe(condition=st.sampled_from(["any", "none", "on-failure"]), max_attempts=st.just(3)),
         ),
         "environment": st.sampled_from([["A=1", "PW", "B=$$", "C=${PW}"], {"A": None, "V": True}]),
-        "ports": st.lists(st.sampled_from([80, "8080:80", "127.0.0.1:1:2/udp"])),
+        "ports": st.lists(st.sampled_from([80, "8080:80", "127.0.0.1:1:2/udp"]), unique=True),
         "volumes": st.lists(st.sampled_from(["v:/x", "./a:/b:ro", "/c", {"type": "tmpfs", "target": "/tmp"}])),
         "depends_on": st.sampled_from([["a"], {"a": {"condition": "service_completed_successfully"}}]),
         "networks": st.sampled_from([["n"], {"n": None, "default": {"aliases": ["x"]}}]),
