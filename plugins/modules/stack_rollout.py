@@ -14,6 +14,8 @@ description:
   - Where they differ it writes a release folder, pulls every image before anything is stopped, records digests, starts
     the services in dependency order, waits until each is healthy, and switches C(current).
   - When a service does not get healthy, evidence is collected and the previous release is put back.
+  - Before any container is touched it looks into the images, and refuses a release that holds forbidden packages.
+  - Services that keep a secret of their own, such as Postgres, are told the new value of it.
   - Where nothing differs it changes nothing, but waits until every service is ready, and fails when one is not.
   - The work runs in a process of its own on the host and ends well when the controller goes away. The same task run
     again waits for it, or finishes what was cut off.
@@ -58,6 +60,34 @@ options:
     description: Why this rollout is done, for release.json.
     type: str
     default: ""
+  forbidden_python_packages:
+    description:
+      - Python packages that no image may hold, in any spelling. A release with one of them is refused, and nothing is
+        touched. With an empty list no image is looked into.
+      - An image is looked into once; what was found is kept on the host. Nothing of it is run for that.
+    type: list
+    elements: str
+    default: []
+  allowed_packages:
+    description:
+      - Exceptions from O(forbidden_python_packages), each a mapping of C(package), C(reason) and C(service).
+      - The service is a name or a pattern; without it all services are meant.
+      - The reason is written into release.json. An entry without one is refused.
+    type: list
+    elements: dict
+    default: []
+  credentials:
+    description:
+      - Secrets that a running service keeps, so that a new value in its environment changes nothing. Each is a mapping
+        of C(secret), the name of it in O(secrets), C(kind) and C(service).
+      - Of kind C(postgres_role) it is the password of the C(role). C(database) is where to log in, by default
+        C(postgres). What the database has is compared at every run, and set where it is another one.
+      - Of kind C(grafana_admin) it is the password of Grafana's first user. What Grafana has cannot be read, so it is
+        set when the value differs from that in the release in use.
+      - The value goes to the service over standard input; Postgres gets only what it stores in place of a password.
+    type: list
+    elements: dict
+    default: []
   local_images:
     description: Images that were built on this host and are not to be pulled.
     type: list
@@ -92,6 +122,17 @@ EXAMPLES = r"""
     order: "{{ rendered.order }}"
     secrets: "{{ stack_secrets }}"
     version: "1.4.0"
+    forbidden_python_packages: [python-jose]
+    allowed_packages:
+      - package: python-jose
+        service: hypercode-core
+        reason: Replaced in 2.1; see ticket 12.
+    credentials:
+      - secret: POSTGRES_PASSWORD
+        kind: postgres_role
+        service: postgres
+        role: hypercode
+        database: hypercode
 """
 
 RETURN = r"""
@@ -140,6 +181,10 @@ SPEC: dict[str, Any] = {
     "secrets": {"type": "dict", "default": {}, "no_log": True},
     "version": {"type": "str", "default": ""},
     "reason": {"type": "str", "default": ""},
+    "forbidden_python_packages": {"type": "list", "elements": "str", "default": []},
+    "allowed_packages": {"type": "list", "elements": "dict", "default": []},
+    # Names of secrets and services, no values.
+    "credentials": {"type": "list", "elements": "dict", "default": [], "no_log": False},
     "local_images": {"type": "list", "elements": "str", "default": []},
     "ready_timeout": {"type": "int", "default": 180},
     "timeout": {"type": "int", "default": 1800},
@@ -183,6 +228,11 @@ def wanted_from(params: Mapping[str, Any]) -> deploy.Wanted:
             "who": who(),
             "why": params["reason"],
             "local_images": params["local_images"],
+            "credentials": params["credentials"],
+            "package_rules": {
+                "forbidden": params["forbidden_python_packages"],
+                "allowed": params["allowed_packages"],
+            },
             "ready_timeout": params["ready_timeout"],
             "keep_releases": params["keep_releases"],
         },
@@ -250,6 +300,8 @@ def main() -> None:
             about = about_now(store)
             if plan.blind and plan.release:
                 module.warn("Docker does not answer on this host, so only the record of the release was compared.")
+            for sentence in plan.unread:
+                module.warn(f"It cannot be told whether this differs. {sentence}")
         else:
             plan, about = Converge(store, engine, wanted, float(module.params["timeout"])).run(plan)
     except ConvergeError as error:

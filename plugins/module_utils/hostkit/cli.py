@@ -17,6 +17,8 @@ from . import __version__, stack_state
 from .board_text import render_board
 from .engine import Engine, EngineError, run_docker
 from .files import FileError
+from .image_content_cache import ContentCache
+from .image_content_text import images_of, render_images
 from .journal import Journal
 from .launcher import failure_of
 from .release import UNFINISHED, Paths, Release, ReleaseError, Store, lock, lock_holder
@@ -68,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     status = verbs.add_parser("status", help="show the board: every service, wanted and actual")
     status.add_argument("--json", action="store_true", help="print data instead of a table")
     status.set_defaults(function=_status)
+
+    images = verbs.add_parser("images", help="show which images are in use, and the Python packages in them")
+    images.add_argument("--json", action="store_true", help="print data instead of a table")
+    images.add_argument("--packages", action="store_true", help="list every package")
+    images.set_defaults(function=_images)
 
     rollout = verbs.add_parser("rollout", help="look at the newest rollout")
     rollouts = rollout.add_subparsers(required=True, metavar="WHAT")
@@ -127,6 +134,23 @@ def _status(arguments: argparse.Namespace, host: Host) -> int:
         _print_board(release, [row.as_board() for row in rows])
     in_use = store.current() is not None
     return 0 if in_use and all(row.is_good for row in rows) else 1
+
+
+def _images(arguments: argparse.Namespace, host: Host) -> int:
+    """Show the images of the release in use; 1 when one holds a forbidden package for which there is no reason."""
+    release = host.store.current()
+    if release is None:
+        if arguments.json:
+            print(json.dumps({"release": None, "watched": [], "images": []}))
+        else:
+            _current(host)
+        return 1
+    found = images_of(release, ContentCache(host.store.paths.images))
+    if arguments.json:
+        print(json.dumps(found.as_dict(packages=arguments.packages), indent=2))
+    else:
+        print("\n".join(render_images(found, packages=arguments.packages)))
+    return 1 if found.verdict.refused else 0
 
 
 def _print_board(release: Release, board: Sequence[dict[str, object]]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .credentials_exec import Teller, tell_program
 from .deploy import PREPARING, Plan, busy, make_plan, prepare, settle
 from .engine import Engine
 from .launcher import Launcher, failure_of
@@ -41,6 +42,7 @@ class Converge:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     rollout: Callable[..., Rollout] = Rollout
+    tell: Teller = tell_program
 
     def run(self, plan: Plan) -> tuple[Plan, dict[str, Any]]:
         """Return the plan as it was carried out, and release.json.
@@ -53,16 +55,26 @@ class Converge:
         holder, waited = self._wait_for_others()
         if holder or waited:
             # What was planned before is out of date.
-            plan = make_plan(self.store, self.engine, self.wanted)
+            plan = self._plan_again()
         if holder:
             if plan.release is None or plan.release.id != holder:
                 raise busy(holder)
             return plan, self._wait(plan.release)
+        if plan.unread and not plan.actions:
+            # A service that is still starting cannot be asked; so wait for it first.
+            self._check_ready(plan)
+            plan = self._plan_again()
+            if plan.unread and not plan.actions:
+                message = f"The containers are as wanted, and nothing was changed, but: {plan.unread[0]}"
+                raise ConvergeError(message, about=plan.release.peek() if plan.release else {})
         if plan.actions:
             release = prepare(self.store, plan, self.wanted)
             self.launcher.start(self.store, release, self.engine)
             return plan, self._wait(release)
         return plan, self._confirm(plan)
+
+    def _plan_again(self) -> Plan:
+        return make_plan(self.store, self.engine, self.wanted, tell=self.tell)
 
     def _wait_for_others(self) -> tuple[str | None, bool]:
         """Return whose rollout is at work, and whether there was a wait: for the start at boot, which is none."""
@@ -91,14 +103,19 @@ class Converge:
         release = plan.release
         if release is None:
             return {}
-        if not all(row.is_good for row in plan.rows):
-            rollout = self.rollout(self.store, release, self.engine, clock=self.clock, sleep=self.sleep)
-            try:
-                rollout.stack(evidence="check").check_ready()
-            except RolloutError as error:
-                message = f"The containers are as wanted, and nothing was changed, but not all are well: {error}"
-                raise ConvergeError(
-                    message, service=error.service, evidence=error.evidence, about=release.read()
-                ) from error
+        self._check_ready(plan)
         settle(self.store, release, self.wanted)
         return release.read()
+
+    def _check_ready(self, plan: Plan) -> None:
+        release = plan.release
+        if release is None or all(row.is_good for row in plan.rows):
+            return
+        rollout = self.rollout(self.store, release, self.engine, clock=self.clock, sleep=self.sleep)
+        try:
+            rollout.stack(evidence="check").check_ready()
+        except RolloutError as error:
+            message = f"The containers are as wanted, and nothing was changed, but not all are well: {error}"
+            raise ConvergeError(
+                message, service=error.service, evidence=error.evidence, about=release.read()
+            ) from error

@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import stack_state
+from . import image_content_check, stack_state
+from .credentials_apply import Comparison, compare, values_of
+from .credentials_exec import Teller, tell_program
 from .engine import Engine
+from .image_content_cache import ContentCache
+from .image_content_rules import Verdict
 from .launcher import Launcher, LaunchError
-from .plan_changes import changes_between
+from .plan_changes import ALL, changes_between
 from .release import DAMAGED, Release, ReleaseError, Store, lock, lock_holder
 from .stack_state import Row
-from .wanted import DeployError, Wanted, check_wanted, required_in, service_facts
+from .wanted import DeployError, Wanted, check_credentials, check_wanted, required_in, service_facts
 
 __all__ = ["DeployError", "LaunchError", "Launcher", "Plan", "Wanted", "check_secrets", "make_plan", "prepare"]
 
@@ -22,9 +26,9 @@ LOCK_WAIT = 5.0
 # Who holds the lock for the moment that it takes to write a release.
 PREPARING = "a rollout that is being prepared"
 # What the controller may say anew about a release that stays as it is.
-SETTINGS = ("ready_timeout", "keep_releases", "local_images")
+SETTINGS = ("ready_timeout", "keep_releases", "local_images", "credentials", "package_rules")
 # What the first pull and the first start found out about a service; it counts for as long as the release does.
-RECORDED = ("image", "digest", "image_id", "config_hash")
+RECORDED = ("image", "digest", "image_id", "config_hash", "python_packages", "watched_packages")
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Plan:
     """What has to be done. `actions` is empty when the host is as wanted; `reason` is one line for a person.
 
     `release` is an existing release folder that the rollout uses, None for a new one. `blind` says that Docker did not
-    answer, so that what runs is not known.
+    answer, so that what runs is not known. `unread` has a sentence for each running service that could not be asked
+    which secret it knows.
     """
 
     actions: Mapping[str, str]
@@ -40,6 +45,7 @@ class Plan:
     release: Release | None = None
     rows: Sequence[Row] = ()
     blind: bool = False
+    unread: Sequence[str] = ()
 
 
 def check_secrets(wanted: Wanted) -> None:
@@ -51,29 +57,63 @@ def check_secrets(wanted: Wanted) -> None:
         )
 
 
-def make_plan(store: Store, engine: Engine, wanted: Wanted) -> Plan:
+def make_plan(store: Store, engine: Engine, wanted: Wanted, *, tell: Teller = tell_program) -> Plan:
     """Compare the host with what is wanted: the release in use first, then the containers that really run.
 
     Writes nothing. Raises DeployError for what cannot be deployed, EngineError when Docker fails in the middle.
     """
     check_wanted(wanted)
     check_secrets(wanted)
+    check_credentials(wanted)
     current = store.current()
     is_usable = current is not None and is_intact(current)
     is_there = stack_state.engine_is_there(engine)
     _check_project(current, engine if is_there else None, wanted)
     recorded = current.read()["services"] if current and is_usable else service_facts(wanted)
     rows = stack_state.read_rows(engine, wanted.project, recorded) if is_there else []
+    known = compare(wanted.credentials, wanted.secrets, rows, engine, tell, before=values_of(current))
     if current and is_usable and is_same(current, wanted):
-        drifted = {row.service: f"repair: {row.drift}" for row in rows if row.needs_action}
-        reason = "the containers differ from the release" if drifted else "as wanted"
-        return Plan(drifted, reason, current, rows, blind=not is_there)
+        return _same_release(store, current, wanted, rows, known, blind=not is_there)
     unfinished = store.unfinished()
     if unfinished and is_same(unfinished, wanted):
-        actions = dict.fromkeys(wanted.services, "finish")
-        return Plan(actions, "an earlier rollout was cut off", unfinished, rows, blind=not is_there)
+        actions = joined(dict.fromkeys(wanted.services, "finish"), known.actions)
+        return Plan(actions, "an earlier rollout was cut off", unfinished, rows, not is_there, known.unread)
     actions, reason = _new_release(store, current if is_usable else None, current, wanted)
-    return Plan(actions, reason, None, rows, blind=not is_there)
+    return Plan(joined(actions, known.actions), reason, None, rows, not is_there, known.unread)
+
+
+def _same_release(
+    store: Store, current: Release, wanted: Wanted, rows: Sequence[Row], known: Comparison, *, blind: bool
+) -> Plan:
+    """Plan for the release that is in use already: its containers, its secrets, and what is in its images."""
+    verdict = known_contents(store, current, wanted)
+    if verdict.refused:
+        raise DeployError(f"The release in use is refused. {verdict.message('Nothing was changed')}")
+    drifted = {row.service: f"repair: {row.drift}" for row in rows if row.needs_action}
+    reason = "as wanted"
+    if verdict.unknown:
+        reason = "nobody looked into its images yet"
+    if known.actions:
+        reason = "a service has another password than the release"
+    if drifted:
+        reason = "the containers differ from the release"
+    if verdict.unknown:
+        drifted[ALL] = f"check: look into the images of {', '.join(verdict.unknown)}"
+    return Plan(joined(drifted, known.actions), reason, current, rows, blind, known.unread)
+
+
+def known_contents(store: Store, release: Release, wanted: Wanted) -> Verdict:
+    """Judge the images of a release by the rules that are wanted, as far as somebody looked into them already."""
+    services = {name: meta for name, meta in release.read()["services"].items() if name in wanted.services}
+    return image_content_check.judge_known(ContentCache(store.paths.images), wanted.package_rules, services)
+
+
+def joined(actions: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Return both as one: a service that has an action already has two then."""
+    both = dict(actions)
+    for service, action in more.items():
+        both[service] = f"{both[service]}; {action}" if service in both else action
+    return both
 
 
 def _new_release(
@@ -173,6 +213,11 @@ def settle(store: Store, release: Release, wanted: Wanted) -> None:
         refresh(release, wanted, status="done")
         if release.read().get("failure"):
             release.update(failure=None)
+        changes = image_content_check.changes_to(
+            release.read(), wanted.package_rules, known_contents(store, release, wanted)
+        )
+        if changes:
+            release.update(**changes)
 
 
 def busy(holder: str) -> DeployError:

@@ -26,12 +26,14 @@ class Redactor:
         self._pattern = re.compile("|".join(re.escape(form) for form in ordered)) if ordered else None
 
     @classmethod
-    def of_env(cls, text: str) -> Redactor:
-        """Take the values from the text of an env file; a torn one counts as far as it can be read."""
-        try:
-            values = list(load_env(text).values())
-        except (EnvFileError, ValueError):
-            values = [line.partition("=")[2].strip("'\"") for line in text.splitlines()]
+    def of_env(cls, *texts: str) -> Redactor:
+        """Take the values from the texts of env files; a torn one counts as far as it can be read."""
+        values: list[str] = []
+        for text in texts:
+            try:
+                values += load_env(text).values()
+            except (EnvFileError, ValueError):
+                values += [line.partition("=")[2].strip("'\"") for line in text.splitlines()]
         return cls(values)
 
     def __call__(self, text: str) -> str:

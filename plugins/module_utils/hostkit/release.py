@@ -64,6 +64,10 @@ class Paths:
     def evidence(self) -> Path:
         return self.state / "evidence"
 
+    @property
+    def images(self) -> Path:
+        return self.root / "var/lib/hypercode/images"
+
 
 @dataclass(frozen=True)
 class Release:
@@ -109,6 +113,13 @@ class Release:
         if not all(isinstance(level, list) for level in about["order"]):
             raise self._damaged("release.json", "its 'order' is no list of lists")
         return about
+
+    def peek(self) -> dict[str, Any]:
+        """Return release.json as far as it can be read; empty where it cannot."""
+        try:
+            return self.read()
+        except ReleaseError:
+            return {}
 
     def _read(self, name: str) -> dict[str, Any]:
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import stack_state
 from .command import CommandResult
+from .credentials_apply import Keeper
 from .engine import Engine, run_docker
 from .journal import Journal
 from .readiness import Outcome, Waiter
@@ -43,18 +44,24 @@ class Tools:
 
 @dataclass
 class ReleaseStack:
-    """The containers of a release. Each step goes into the journal; evidence of a failure to where `report` says."""
+    """The containers of a release. Each step goes into the journal; evidence of a failure to where `report` says.
+
+    `keeper` tells services the secrets that they keep. Nothing that is in `secret_texts`, besides the release's own
+    secrets, is ever shown: texts of env files.
+    """
 
     release: Release
     tools: Tools
     journal: Journal
     report: Reporter
+    keeper: Keeper | None = None
+    secret_texts: Sequence[str] = ()
     about: dict[str, Any] = field(init=False)
     redact: Redactor = field(init=False)
 
     def __post_init__(self) -> None:
         self.about = self.release.read()
-        self.redact = Redactor.of_env(self.release.read_env())
+        self.redact = Redactor.of_env(self.release.read_env(), *self.secret_texts)
 
     @property
     def project(self) -> str:
@@ -65,6 +72,8 @@ class ReleaseStack:
     def bring_up(self) -> None:
         """Start level by level in dependency order, each level once the one before is ready."""
         self.journal.write("bringing up", release=self.release.id)
+        if self.keeper:
+            self.keeper.tell_running()
         self.replace_networks()
         for names in self.levels():
             self.compose_up(names)
@@ -72,6 +81,9 @@ class ReleaseStack:
             if not outcome.is_good:
                 raise self._not_ready(outcome)
             self.journal.write("ready", services=names, seconds=round(outcome.seconds, 1))
+            # Those who depend on them start next, and log in with the new secrets.
+            if self.keeper:
+                self.keeper.tell_started(names)
         self._finish()
 
     def start(self) -> list[RolloutError]:
@@ -90,12 +102,21 @@ class ReleaseStack:
             outcome = self.wait_ready(started, first_crash_ends=False)
             if not outcome.is_good:
                 failures.append(self._not_ready(outcome))
+            down = {row.service for row in (*outcome.crashed, *outcome.late)}
+            self._tell([name for name in started if name not in down], failures)
         try:
             self._finish()
         except RolloutError as error:
             failures.append(error)
         self.journal.write("start ended", failures=[str(failure) for failure in failures])
         return failures
+
+    def _tell(self, names: Sequence[str], failures: list[RolloutError]) -> None:
+        try:
+            if self.keeper:
+                self.keeper.tell_started(names)
+        except RolloutError as error:
+            failures.append(error)
 
     def _start_level(self, names: list[str], failures: list[RolloutError]) -> list[str]:
         """Start a level together, or else one by one; return what could be started."""

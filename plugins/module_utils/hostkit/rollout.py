@@ -8,6 +8,7 @@ the journal `/var/lib/hypercode/rollout/<id>.jsonl`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -16,8 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import image_content_check
 from .compose.emit import emit
+from .credentials_apply import Keeper, credentials_of, values_of
+from .credentials_exec import Teller, tell_program
 from .engine import Engine, EngineError, run_docker
+from .image_content_cache import ContentCache
+from .image_content_check import ContentCheck
+from .image_content_docker import Looker, Stream, stream_command
 from .journal import Journal
 from .redact import Redactor
 from .release import Release, ReleaseError, Store, lock, lock_holder
@@ -37,7 +44,7 @@ BUSY = 75
 
 @dataclass
 class Rollout:
-    """One move to a release. Clock, sleep and command runner are injected."""
+    """One move to a release. Clock, sleep, command runner, and what talks to containers are injected."""
 
     store: Store
     release: Release
@@ -47,7 +54,11 @@ class Rollout:
     sleep: Callable[[float], None] = time.sleep
     poll_seconds: float = 1.0
     echo: Callable[[str], None] | None = None
+    tell: Teller = tell_program
+    stream: Stream = stream_command
     journal: Journal = field(init=False)
+    # The release that was in use when the move began.
+    previous: Release | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.store.paths, self.release.id, echo=self.echo)
@@ -56,17 +67,43 @@ class Rollout:
         """Return the containers of a release, by default this one's; `evidence` is a folder inside of its evidence."""
         report = Reporter(self.engine, self.store.paths.evidence / self.release.id / evidence)
         tools = Tools(self.engine, self.run, self.clock, self.sleep, self.poll_seconds)
-        return ReleaseStack(release or self.release, tools, self.journal, report)
+        release = release or self.release
+        stack = ReleaseStack(release, tools, self.journal, report, secret_texts=self._secret_texts())
+        stack.keeper = self._keeper(stack, other=self.previous if release == self.release else self.release)
+        return stack
+
+    def _keeper(self, stack: ReleaseStack, other: Release | None) -> Keeper | None:
+        """Return what tells services their secrets; `other` is the release that ran before it."""
+        credentials = credentials_of(stack.release)
+        is_way_back = stack.release != self.release
+        foreign = [found for found in credentials_of(self.release) if found not in credentials] if is_way_back else []
+        if not credentials and not foreign:
+            return None
+        return Keeper(
+            credentials,
+            values_of(stack.release) or {},
+            stack.project,
+            self.engine,
+            self.journal,
+            stack.redact,
+            before=values_of(other),
+            is_way_back=is_way_back,
+            foreign=foreign,
+            tell=self.tell,
+            clock=self.clock,
+            sleep=self.sleep,
+        )
 
     # ---- the whole move -------------------------------------------------------------------------------------------
 
     def apply(self) -> None:
         """Bring the release up and make it current; on failure put the previous one back and raise RolloutError."""
-        previous = self.store.current()
+        previous = self.previous = self.store.current()
         about = self.release.update(status="running", failure=None, pid=os.getpid())
         self.journal.write("started", release=self.release.id, previous=previous.id if previous else None)
         try:
             self.pull()
+            self.look_into_images()
             self.stack().bring_up()
             self.store.switch(self.release)
         except Exception as error:
@@ -80,6 +117,7 @@ class Rollout:
     def _prune(self, keep: int) -> None:
         try:
             removed = self.store.prune(keep)
+            image_content_check.prune(self.store)
         except ReleaseError as error:
             # The release is up; old folders that stay do no harm.
             self.journal.write("not pruned", reason=str(error))
@@ -106,6 +144,11 @@ class Rollout:
         self.release.update(services=about["services"])
         self.journal.write("pulled", images=len(set(found.values())))
 
+    def look_into_images(self) -> None:
+        """Refuse a release whose images hold Python packages that are forbidden."""
+        looker = Looker(self.engine, self.run, self.stream)
+        ContentCheck(ContentCache(self.store.paths.images), looker, self.journal).check(self.release)
+
     # ---- when it goes wrong ---------------------------------------------------------------------------------------
 
     def fail(self, error: RolloutError, previous: Release | None) -> None:
@@ -130,6 +173,8 @@ class Rollout:
         """Bring as much of the previous release up again as can be. Evidence goes beside that of the first failure."""
         self.journal.write("reverting", to=previous.id)
         stack = self.stack(previous, evidence="revert")
+        if stack.keeper:
+            stack.keeper.tell_running()
         stack.replace_networks()
         failures = stack.start()
         if failures:
@@ -149,10 +194,15 @@ class Rollout:
         )
 
     def _redact(self, text: str) -> str:
-        try:
-            return Redactor.of_env(self.release.read_env())(text)
-        except ReleaseError:
-            return text
+        return Redactor.of_env(*self._secret_texts())(text)
+
+    def _secret_texts(self) -> list[str]:
+        """Return the env files of this release and of the one before, as far as they can be read."""
+        texts = []
+        for release in (self.release, self.previous):
+            with contextlib.suppress(ReleaseError):
+                texts += [release.read_env()] if release else []
+        return texts
 
 
 def run_release(

@@ -12,6 +12,8 @@ from typing import Any
 
 from .compose.emit import emit
 from .compose.envfile import write_env
+from .credentials import Credential, CredentialError, read_credentials
+from .image_content_rules import PackageRuleError, PackageRules, rules_in
 
 REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(:?[-+?])?")
 PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -46,6 +48,16 @@ class Wanted:
     def env_text(self) -> str:
         """The text of the env file."""
         return write_env(self.secrets)
+
+    @property
+    def credentials(self) -> list[Credential]:
+        """The secrets that running services keep. Raises CredentialError."""
+        return read_credentials(self.about.get("credentials") or [], self.services, self.secrets)
+
+    @property
+    def package_rules(self) -> PackageRules:
+        """Which Python packages no image may hold. Raises PackageRuleError."""
+        return rules_in(self.about)
 
     @property
     def version(self) -> str:
@@ -122,6 +134,23 @@ def check_wanted(wanted: Wanted) -> None:
         _text = wanted.env_text
     except ValueError as error:
         raise DeployError(f"In stack_secrets, {error}. Nothing was changed. Fix: correct stack_secrets") from error
+    try:
+        _rules = wanted.package_rules
+    except PackageRuleError as error:
+        raise DeployError(_unchanged(error)) from error
+
+
+def check_credentials(wanted: Wanted) -> None:
+    """Refuse credentials that cannot be told to a service of this stack. Raises DeployError."""
+    try:
+        _found = wanted.credentials
+    except CredentialError as error:
+        raise DeployError(_unchanged(error)) from error
+
+
+def _unchanged(error: Exception) -> str:
+    what, _, fix = str(error).partition(" Fix: ")
+    return f"{what} Nothing was changed. Fix: {fix}"
 
 
 def _problem(wanted: Wanted) -> str:
