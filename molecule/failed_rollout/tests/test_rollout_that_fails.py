@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 
 from checks import stack
-from checks.playbook import ROOT, command, environment, play
+from checks.playbook import play, start
 
 
 def ids(host):
@@ -56,16 +55,7 @@ def test_a_service_that_crashes_is_put_back(host, inventory):
 
 
 def start_update(inventory):
-    return subprocess.Popen(
-        command("-e", "stack_version=1.1.0", inventory=inventory),
-        cwd=ROOT,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return start("-e", "stack_version=1.1.0", inventory=inventory)
 
 
 def wait_for(host, condition, what, timeout=60):

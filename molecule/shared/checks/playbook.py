@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,17 +55,52 @@ def command(*words: str, inventory: str | Path | None, playbook: str = "site.yml
     return [str(Path(sys.executable).parent / "ansible-playbook"), playbook, *chosen, *words]
 
 
-def play(*words: str, inventory: str | Path | None, playbook: str = "site.yml", timeout: float = 400) -> Outcome:
-    """Run a playbook to its end."""
-    done = subprocess.run(
+def start(
+    *words: str, inventory: str | Path | None, playbook: str = "site.yml", variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start a playbook in a process group of its own; its output is read from the process."""
+    return subprocess.Popen(
         command(*words, inventory=inventory, playbook=playbook),
         cwd=ROOT,
-        env=environment(),
+        env={**environment(), **(variables or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=timeout,
-        check=False,
+        start_new_session=True,
     )
-    return Outcome(done.returncode, done.stdout)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes below one, the nearest first."""
+    table = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    children: dict[int, list[int]] = {}
+    for line in table.splitlines():
+        child, parent = map(int, line.split())
+        children.setdefault(parent, []).append(child)
+    found = list(children.get(pid, []))
+    for child in found:
+        found += children.get(child, [])
+    return found
+
+
+def play(
+    *words: str,
+    inventory: str | Path | None,
+    playbook: str = "site.yml",
+    timeout: float = 400,
+    variables: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Run a playbook to its end, with more environment variables where given."""
+    process = start(*words, inventory=inventory, playbook=playbook, variables=variables)
+    try:
+        output, _nothing = process.communicate(timeout=timeout)
+    except BaseException:
+        # Ansible's workers have sessions of their own: a signal to the group would leave them at work.
+        for child in descendants(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        process.kill()
+        process.wait()
+        raise
+    return Outcome(process.returncode, output)

@@ -46,7 +46,7 @@ DOCKERFILES: Mapping[str, tuple[str, ...]] = {
     ),
     "grafana": (
         "COPY app/ /app/",
-        "RUN mkdir -p /var/lib/grafana && chown 472:0 /var/lib/grafana",
+        "RUN mkdir -p /var/lib/grafana && chown 472:0 /var/lib/grafana && ln -s /app/grafana /usr/local/bin/grafana",
         "USER 472",
         'CMD ["python3", "/app/facade.py", "grafana"]',
     ),
@@ -98,6 +98,14 @@ STAND_INS: Mapping[str, str] = {
 }
 INFRASTRUCTURE = ("postgres", "redis", "prometheus", "grafana", "jaeger", "ollama")
 VERSIONS = ("1.0.0", "1.1.0")
+# Further versions of single images: (image, version) -> more lines of the Dockerfile.
+SPECIAL: Mapping[tuple[str, str], tuple[str, ...]] = {
+    # The real python-jose, which no release may contain unnoticed.
+    ("core", "1.0.0-jose"): (
+        "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-jose && apt-get clean"
+        " && rm -rf /var/lib/apt/lists/*",
+    ),
+}
 
 
 def digest_of(*parts: object, folders: tuple[Path, ...] = ()) -> str:
@@ -183,7 +191,7 @@ def app_base() -> str:
 def registry_image() -> str:
     """Make the image of the registry with all the stack's images in it, pushed once and then cached whole."""
     base = app_base()
-    sources = digest_of(base, DOCKERFILES, STAND_INS, VERSIONS, folders=(SOURCES,))
+    sources = digest_of(base, DOCKERFILES, STAND_INS, VERSIONS, SPECIAL, folders=(SOURCES,))
     image = f"{PREFIX}/registry-full:{sources}"
     if exists(image):
         return image
@@ -220,9 +228,9 @@ def push_all(address: str, base: str) -> None:
     docker("rmi", remote)
     for name, lines in DOCKERFILES.items():
         versions = VERSIONS if name in set(STAND_INS.values()) else ("stand-in",)
-        for version in versions:
+        for version in (*versions, *(special for image, special in SPECIAL if image == name)):
             local = f"{PREFIX}/{name}:{version}"
-            build(local, base, lines, f"ENV APP_VERSION={version}")
+            build(local, base, (*SPECIAL.get((name, version), ()), *lines), f"ENV APP_VERSION={version}")
             targets = [service for service, source in STAND_INS.items() if source == name]
             for target in [f"hypercode/{service}" for service in targets] or [f"sandbox/{name}"]:
                 remote = f"{address}/{target}:{version}"

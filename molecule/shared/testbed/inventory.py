@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import datetime
 import json
 import os
 import secrets
@@ -69,17 +71,20 @@ def stack_variables(bed: Bed) -> dict[str, Any]:
 def secret_variables(bed: Bed) -> dict[str, Any]:
     """Return fresh secrets, made to break what quotes badly: URLs, env files, shells, Compose's own variables."""
     token = secrets.token_urlsafe
+    made = {
+        "POSTGRES_PASSWORD": f"{token(18)}@:/?#{token(6)}",
+        "REDIS_PASSWORD": token(24),
+        "API_KEY": f"{token(24)} '\"$HOME ${{X}} $$ \\n # {token(6)}",
+        "HYPERCODE_JWT_SECRET": token(48),
+        "HYPERCODE_MEMORY_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+        # Of the shape that Anthropic gives out, and no real one.
+        "ANTHROPIC_API_KEY": f"sk-ant-api03-{token(72)[:93]}AA",
+        "GRAFANA_ADMIN_PASSWORD": token(18),
+    }
     return {
         "sandbox_registry_password": registry.password(bed),
-        "stack_secrets": {
-            "POSTGRES_PASSWORD": f"{token(18)}@:/?#{token(6)}",
-            "REDIS_PASSWORD": token(24),
-            "API_KEY": f"{token(24)} '\"$HOME ${{X}} $$ \\n # {token(6)}",
-            "HYPERCODE_JWT_SECRET": token(48),
-            "HYPERCODE_MEMORY_KEY": secrets.token_hex(16),
-            "ANTHROPIC_API_KEY": f"no-real-key-{token(24)}",
-            "GRAFANA_ADMIN_PASSWORD": token(18),
-        },
+        "stack_secrets": made,
+        "stack_secrets_set_on": dict.fromkeys(made, datetime.date.today().isoformat()),
     }
 
 

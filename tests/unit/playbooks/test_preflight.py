@@ -18,7 +18,7 @@ GOOD_COMPOSE = """
 services:
   web:
     image: registry.example/web:1.0
-    healthcheck: {test: ["CMD", "true"]}
+    healthcheck: {test: ["CMD", "web-check"]}
 """
 BAD_COMPOSE = """
 services:
@@ -125,7 +125,8 @@ def test_everything_is_reported_in_one_failure(refused: Ended) -> None:
 
 def test_each_finding_says_what_and_how_to_mend_it(refused: Ended) -> None:
     assert all(finding["message"] and finding["fix"] for finding in refused.findings)
-    assert any("compose.yaml:4: " in finding["message"] for finding in refused.findings)
+    places = [(finding.get("file"), finding.get("line")) for finding in refused.findings]
+    assert ("compose.yaml", "4") in places
     assert refused.tasks["Check what the server has"]["msg"].startswith("web1: ")
     assert "Traceback" not in refused.output
 
@@ -139,6 +140,6 @@ def test_right_settings_give_no_finding_about_them(tmp_path: Path) -> None:
         "Check the settings of the role base": [],
         "Check the settings of the role docker": [],
         "Check the settings of the role stack": [],
-        "Check the Compose file": [],
+        "Resolve the Compose file": [],
         "Check the variables of this server": [],
     }
