@@ -86,6 +86,8 @@ class Console:
             f"{self._name:<{NAME_WIDTH}} {self._paint(f'{word:<6}', bad=bool(outcome.failed))}  {outcome.line()}"
             f"  ({duration(self._clock() - self._began)})"
         )
+        for line in outcome.figure_lines():
+            self._say(f"  measured  {line}")
         for line in outcome.skip_lines():
             self._say(f"  SKIPPED  {line}")
         share = max(MIN_LINES, EVIDENCE_LINES // max(1, len(outcome.problems)))

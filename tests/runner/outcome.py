@@ -29,12 +29,13 @@ class Problem:
 
 @dataclass
 class Outcome:
-    """Counts of one part; `skipped` holds (test, reason)."""
+    """Counts of one part; `skipped` holds (test, reason), `figures` what tests measured, as 'what|figure'."""
 
     passed: int = 0
     failed: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    figures: list[str] = field(default_factory=list)
 
     @property
     def ran(self) -> int:
@@ -50,11 +51,20 @@ class Outcome:
         self.failed += other.failed
         self.skipped += other.skipped
         self.problems += other.problems
+        self.figures += other.figures
 
     def line(self) -> str:
         """Return 'N passed, N failed', with ', N skipped' when there are skips."""
         text = f"{self.passed} passed, {self.failed} failed"
         return f"{text}, {len(self.skipped)} skipped" if self.skipped else text
+
+    def figure_lines(self) -> list[str]:
+        """Return one line for each thing that was measured, with all its figures."""
+        by_subject: dict[str, list[str]] = defaultdict(list)
+        for entry in self.figures:
+            subject, _bar, figure = entry.partition("|")
+            by_subject[subject].append(figure)
+        return [f"{subject}: {', '.join(figures)}" for subject, figures in by_subject.items()]
 
     def skip_lines(self) -> list[str]:
         """Return one line for each reason, with how many tests it concerns."""

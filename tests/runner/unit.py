@@ -1,4 +1,4 @@
-"""The unit tests: pytest, counted from its JUnit report."""
+"""The unit tests and the corpus of secrets: pytest, counted from its JUnit report."""
 
 from __future__ import annotations
 
@@ -17,19 +17,28 @@ _TELLING = re.compile(r"_{2,} .* _{2,}|\S+\.py:\d+: .*|(?:FAILED|ERROR) .*")
 _WRONG_LINES = 6
 
 
+# How many values of each kind and shape are made and judged.
+CORPUS_SIZE = 12_000
+CORPUS_TESTS = tuple(f"tests/unit/plugins/plugin_utils/secret_rules/test_{name}.py" for name in ("corpus", "generate"))
+
+
 def run(context: Context) -> Outcome:
-    log = begin_log(context.output / "unit.log")
-    report = context.output / "unit.xml"
+    # Files stay whole, for what a file's tests share is made once.
+    return pytest(context, "unit", "tests/unit", "--dist=loadfile")
+
+
+def corpus(context: Context) -> Outcome:
+    """The corpus of weak and of random secrets, all of it."""
+    return pytest(context, "corpus", *CORPUS_TESTS, "--dist=load", SECRETS_CORPUS=str(CORPUS_SIZE))
+
+
+def pytest(context: Context, name: str, *words: str, **variables: str) -> Outcome:
+    """Run tests on two cores; the part's name is that of its log and report."""
+    log = begin_log(context.output / f"{name}.log")
+    report = context.output / f"{name}.xml"
     report.unlink(missing_ok=True)
-    code = context.run(
-        [
-            *(sys.executable, "-m", "pytest", "tests/unit", f"--junitxml={report}", "--tb=short", "--maxfail=30", "-rfE"),
-            # Files stay whole, for what a file's tests share is made once.
-            *("--numprocesses=2", "--dist=loadfile"),
-        ],
-        log,
-        timeout=TIMEOUT,
-    )
+    options = (f"--junitxml={report}", "--tb=short", "--maxfail=30", "-rfE", "--numprocesses=2")
+    code = context.run([sys.executable, "-m", "pytest", *words, *options], log, env=variables or None, timeout=TIMEOUT)
     return judge(report, code, read_lines(log))
 
 
@@ -38,7 +47,10 @@ def judge(report: Path, code: int, lines: list[str]) -> Outcome:
     outcome = Outcome()
     names: list[str] = []
     if report.exists():
-        for case in ET.parse(report).iter("testcase"):  # noqa: S314
+        for case in ET.parse(report).iter("testcase"):
+            outcome.figures += [
+                entry.get("value", "") for entry in case.iter("property") if entry.get("name") == "figure"
+            ]
             name = f"{case.get('classname', '')}.{case.get('name', '')}".strip(".")
             skip = case.find("skipped")
             if case.find("failure") is not None or case.find("error") is not None:

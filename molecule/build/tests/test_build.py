@@ -124,3 +124,43 @@ def test_built_on_the_controller_and_pushed(host, inventory, monkeypatch, tmp_pa
         )
     assert stack.all_healthy(host)
     assert play(*words, inventory=inventory).changed("web1") == 0
+
+
+def test_a_stack_of_ones_own_from_git(host, inventory):
+    """The Compose file and the images come from the same commit; what the file lacks for production is added."""
+    commit = publish("5.0.0")
+    settings = {
+        "stack_source": source.address(BED),
+        "stack_source_path": "deploy",
+        "stack_build": {"where": "target", "arguments": {"BASE": f"{BED.registry}/sandbox/base:debian12"}},
+        "stack_build_contexts": {"qa-engineer": source.CONTEXTS["qa-engineer"]},
+        "stack_environment": {"MIRROR": f"{BED.registry}/sandbox"},
+        "stack_images": {},
+    }
+    words = ("-e", json.dumps(settings))
+    predicted = play("--check", *words, inventory=inventory)
+    assert predicted.code == 0, predicted.output
+    done = play(*words, inventory=inventory)
+    assert done.code == 0, done.output
+    assert done.changes == predicted.changes
+    assert stack.release(host)["version"] == commit[:12]
+    containers = stack.containers(host)
+    assert set(containers) == {"cache", "qa-engineer"}
+    # Repaired on the way: no fixed name, nothing published, limits and a restart policy of the class.
+    cache = containers["cache"]
+    assert cache["Name"] == "/hypercode-cache-1"
+    assert not cache["HostConfig"]["PortBindings"]
+    assert cache["HostConfig"]["Memory"] == 1024**3
+    assert containers["qa-engineer"]["HostConfig"]["RestartPolicy"]["Name"] == "on-failure"
+    code = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8005/health').read().decode())"
+    assert '"redis": "connected"' in stack.python_in(host, "qa-engineer", code)
+    assert play(*words, inventory=inventory).changed("web1") == 0
+
+
+def test_a_ref_of_the_source_that_is_not_there(host, inventory):
+    settings = {"stack_source": source.address(BED), "stack_source_ref": "no-such", "stack_images": {}}
+    outcome = play("-e", json.dumps(settings), inventory=inventory)
+    assert outcome.code != 0
+    assert "no branch or tag 'no-such'" in outcome.output
+    assert "stack_source_ref" in outcome.output
+    assert "Traceback" not in outcome.output

@@ -32,6 +32,26 @@ ENV APP_VERSION={version}
 RUN ln -sf /app/celery /usr/local/bin/celery
 CMD ["python3", "/app/{program}.py"]
 """
+# Somebody's own stack beside the sources of its images, unlike the bundled one.
+PROJECT = """\
+services:
+  cache:
+    image: ${MIRROR}/redis:stand-in
+    container_name: cache
+    user: "999:999"
+    command: [redis-server, --dir, /data]
+    volumes: ["cache-data:/data"]
+    ports: ["6379:6379"]
+    healthcheck: {test: [CMD-SHELL, "redis-cli ping | grep -q PONG"]}
+  qa-engineer:
+    image: ${STACK_REGISTRY}/qa-engineer:${STACK_VERSION}
+    labels: {hypercode.class: agent}
+    depends_on: {cache: {condition: service_healthy}}
+    environment: {AGENT_NAME: qa, AGENT_ROLE: QA, AGENT_PORT: "8005", REDIS_URL: "redis://cache:6379/0"}
+    healthcheck:
+      test: [CMD, python, -c, "import urllib.request as u; u.urlopen('http://127.0.0.1:8005/health', timeout=8)"]
+volumes: {cache-data: {}}
+"""
 
 
 def publish(bed: Bed, version: str) -> str:
@@ -42,6 +62,8 @@ def publish(bed: Bed, version: str) -> str:
             shutil.copytree(SOURCES / "app", tree / context, ignore=shutil.ignore_patterns("__pycache__"))
             text = DOCKERFILE.format(program=STAND_INS[name], version=version)
             (tree / context / "Dockerfile").write_text(text, encoding="utf-8")
+        (tree / "deploy").mkdir()
+        (tree / "deploy" / "compose.yaml").write_text(PROJECT, encoding="utf-8")
         identity = ["-c", "user.name=test bed", "-c", "user.email=testbed@example.com", "-c", "commit.gpgsign=false"]
         run(["git", "init", "--quiet", "--initial-branch=main", tree])
         run(["git", "-C", tree, "add", "--all"])

@@ -9,7 +9,10 @@ from runner import sanity, scenarios, unit
 from runner.outcome import PartError
 
 JUNIT = """<testsuites><testsuite>
-<testcase classname="a.b" name="good"/>
+<testcase classname="a.b" name="good"><properties><property name="figure" value="refused|a 1 of 2"/>
+<property name="other" value="x"/></properties></testcase>
+<testcase classname="a.b" name="also good"><properties><property name="figure" value="refused|b 0 of 3"/></properties>
+</testcase>
 <testcase classname="a.b" name="bad"><failure message="no">x</failure></testcase>
 <testcase classname="a.b" name="broken"><error message="no">x</error></testcase>
 <testcase classname="a.b" name="left"><skipped message="no engine"/></testcase>
@@ -21,8 +24,9 @@ class TestUnit:
         report = tmp_path / "unit.xml"
         report.write_text(JUNIT)
         outcome = unit.judge(report, 1, ["E assert False"])
-        assert outcome.line() == "1 passed, 2 failed, 1 skipped"
+        assert outcome.line() == "2 passed, 2 failed, 1 skipped"
         assert outcome.skipped == [("a.b.left", "no engine")]
+        assert outcome.figure_lines() == ["refused: a 1 of 2, b 0 of 3"]
         assert outcome.problems[0].lines == ["E assert False"]
 
     @pytest.mark.parametrize("code", [1, 2, 4, -9])
