@@ -39,7 +39,7 @@ services:
     image: ${MIRROR}/redis:stand-in
     container_name: cache
     user: "999:999"
-    command: [redis-server, --dir, /data]
+    command: [redis-server, --dir, /data, --protected-mode, "no"]
     volumes: ["cache-data:/data"]
     ports: ["6379:6379"]
     healthcheck: {test: [CMD-SHELL, "redis-cli ping | grep -q PONG"]}
