@@ -44,7 +44,7 @@ def give_administrator(credential: Credential, container: Mapping[str, Any], pas
 
 def _home(container: Mapping[str, Any]) -> str:
     for pair in container["Config"].get("Env") or []:
-        name, _, value = str(pair).partition("=")
+        name, _equals, value = str(pair).partition("=")
         if name == "GF_PATHS_HOME" and value:
             return value
     return HOME

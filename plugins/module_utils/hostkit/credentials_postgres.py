@@ -70,7 +70,7 @@ class PostgresRole:
                 # While the first start fills the volume, it may come yet.
                 passing=True,
             )
-        _, version, stored = found[-1]
+        _kind, version, stored = found[-1]
         if not version.isdecimal() or int(version) < OLDEST:
             raise CredentialError(
                 f"The Postgres in {service} is older than version 10 and knows no SCRAM passwords. Fix: upgrade it"
@@ -111,7 +111,7 @@ class PostgresRole:
 def superuser(container: Mapping[str, Any]) -> str:
     """Return the superuser that the image made: POSTGRES_USER of the container, else postgres."""
     for pair in container["Config"].get("Env") or []:
-        name, _, value = str(pair).partition("=")
+        name, _equals, value = str(pair).partition("=")
         if name == "POSTGRES_USER" and value:
             return value
     return "postgres"

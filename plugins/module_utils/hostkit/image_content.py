@@ -165,7 +165,7 @@ def _head_lines(text: str) -> Iterator[str]:
 
 def _named(stem: str) -> tuple[str, str]:
     """Return name and version that a folder's name tells, such as python_jose-3.3.0 or six-1.16.0-py3.11."""
-    name, _, rest = stem.partition("-")
+    name, _dash, rest = stem.partition("-")
     version = rest.partition("-")[0]
     if not NAME.fullmatch(name):
         return "", ""

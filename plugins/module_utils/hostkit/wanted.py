@@ -149,7 +149,7 @@ def check_credentials(wanted: Wanted) -> None:
 
 
 def _unchanged(error: Exception) -> str:
-    what, _, fix = str(error).partition(" Fix: ")
+    what, _mark, fix = str(error).partition(" Fix: ")
     return f"{what} Nothing was changed. Fix: {fix}"
 
 

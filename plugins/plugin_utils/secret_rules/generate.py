@@ -79,7 +79,7 @@ def _length(rule: Wish, name: str, default: int, alphabet: int, shortest: int = 
 
 
 def _from(alphabet: str, length: int) -> str:
-    return "".join(secrets.choice(alphabet) for _ in range(length))
+    return "".join(secrets.choice(alphabet) for _number in range(length))
 
 
 def _token(rule: Wish, name: str) -> str:

@@ -148,12 +148,12 @@ def _describe(text: str, size: int, vocabularies: tuple[Vocabulary, ...]) -> tup
     letter_bits = math.log2(size)
     sorts = [(frozenset(text), letter_bits)]
     sorts += [(sort, math.log2(len(sort))) for sort in _SORTS if len(sort) < size and _runs(text, sort)]
-    starting: list[list[Part]] = [[] for _ in text]
+    starting: list[list[Part]] = [[] for _letter in text]
     for part in parts_of(text, vocabularies, letter_bits):
         starting[part.start].append(part)
     behind = len(sorts)
-    best = [[math.inf] * (behind + 1) for _ in range(len(text) + 1)]
-    came: list[list[tuple[int, int, Part | None]]] = [[(0, 0, None)] * (behind + 1) for _ in best]
+    best = [[math.inf] * (behind + 1) for _place in range(len(text) + 1)]
+    came: list[list[tuple[int, int, Part | None]]] = [[(0, 0, None)] * (behind + 1) for _place in best]
     best[0][0] = 0.0
     for at, letter in enumerate(text):
         here = best[at]

@@ -12,10 +12,16 @@ from typing import Any
 
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store import bounded
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.problem import StoreError, refuse
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+try:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+except ImportError as missing:
+    LACKING = missing.name or "ruamel.yaml"
+else:
+    LACKING = ""
 
 SECRETS = "stack_secrets"
 DATES = "stack_secrets_set_on"
@@ -74,6 +80,9 @@ class Document:
         if not self._changed:
             return self._data
         source = self._data.decode("utf-8-sig")
+        if LACKING:
+            message = f"The Python package {LACKING} is missing."
+            raise refuse("package-missing", message, "pip install --require-hashes -r requirements.lock")
         yaml = YAML()
         yaml.preserve_quotes = True
         yaml.width = _NO_WRAP

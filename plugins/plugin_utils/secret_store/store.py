@@ -15,20 +15,15 @@ class Store(Protocol):
     @property
     def path(self) -> Path:
         """The file of secrets."""
-        ...
 
     def is_sealed(self, data: bytes) -> bool:
         """Whether this content is encrypted (wholly)."""
-        ...
 
     def open(self, data: bytes) -> bytes:
         """The text behind encrypted content."""
-        ...
 
     def seal(self, text: bytes) -> bytes:
         """The text encrypted: as the content that was opened last, else as for a new file."""
-        ...
 
     def edit(self, copy: Path) -> None:
         """Let a person edit an encrypted copy in their editor. The text is never left on the disk."""
-        ...

@@ -134,7 +134,7 @@ class View:
         command = service.get("command") or []
         words = command if isinstance(command, list) else str(command).split()
         text = " ".join(map(str, words))[:1000]
-        first = text.split(" ")[0].rpartition("/")[2]
+        first = text.partition(" ")[0].rpartition("/")[2]
         if first in ("sh", "bash"):
             started_by = re.search(r"\bexec\s+(\S+)", text)
             first = started_by[1] if started_by else ""
