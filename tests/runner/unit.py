@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+
+from testbed import engine
 
 from .context import Context, begin_log
 from .outcome import Outcome, read_lines
@@ -22,7 +26,14 @@ CORPUS_SIZE = 12_000
 CORPUS_TESTS = tuple(f"tests/unit/plugins/plugin_utils/secret_rules/test_{name}.py" for name in ("corpus", "generate"))
 
 
+# Real parts that some tests use; where they cannot be installed, these tests are skipped and say so.
+TOOLS = {"nft": "nftables", "ip": "iproute2", "age-keygen": "age"}
+
+
 def run(context: Context) -> Outcome:
+    missing = [package for command, package in TOOLS.items() if not shutil.which(command)]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        engine.install(missing)
     # Files stay whole, for what a file's tests share is made once.
     return pytest(context, "unit", "tests/unit", "--dist=loadfile")
 

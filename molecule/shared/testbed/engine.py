@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from .shell import TestbedError, docker, run, step
@@ -40,6 +41,11 @@ def install_tools() -> None:
         }
         | (set() if shutil.which("docker") else {"docker.io"})
     )
+    install(missing)
+
+
+def install(missing: Sequence[str]) -> None:
+    """Install Debian packages."""
     if not missing:
         return
     if os.geteuid() != 0:
