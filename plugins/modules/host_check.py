@@ -366,7 +366,7 @@ def main() -> None:
         if errors(found):
             module.fail_json(**result)
         for finding in warnings(found):
-            module.warn(" ".join(word for word in (finding.place(), finding.message, finding.fix) if word))
+            module.warn(finding.text())
     module.exit_json(**result)
 
 

@@ -38,6 +38,11 @@ class Finding:
         """``file:line`` as far as known."""
         return f"{self.file}:{self.line}" if self.file and self.line else self.file
 
+    def text(self) -> str:
+        """The finding in one line. The form is that of compose_render: Ansible shows the same warning only once."""
+        where = f"{self.place()}: " if self.file else ""
+        return f"{where}{self.message} Fix: {self.fix}" if self.fix else f"{where}{self.message}"
+
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Finding))
 _PLACE = ("file", "line")
