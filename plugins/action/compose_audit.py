@@ -6,22 +6,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.plugins.action import ActionBase
-from ansible_collections.hypercode.deploy.plugins.action.compose_render import (
-    UNEVALUATED,
-    failure,
-    folder_of,
-    kind_of,
-    message,
-    plain,
-    unevaluated,
-    wrong_option,
-)
 from ansible_collections.hypercode.deploy.plugins.module_utils.compose_yaml import FileReader
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.audit.files import Report, audit_files
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.policy import Settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.render import Request, describe
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.compose_action import (
+    ComposeAction,
+    failure,
+    folder_of,
+    kind_of,
+    message,
+)
 
 _DICT = {"type": "dict", "default": {}}
 _LIST = {"type": "list", "elements": "str", "default": []}
@@ -40,31 +35,14 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ComposeAction):
     """Audits on the controller. Options and results: see the documentation of ``compose_audit``."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
-    _supports_diff = True
-
-    @classmethod
-    def finalize_task_arg(cls, name: str, value: Any, templar: Any, context: Any) -> Any:
-        """Evaluate an option; what cannot be evaluated becomes a finding of the run."""
-        try:
-            return super().finalize_task_arg(name, value, templar, context)
-        except AnsibleError as error:
-            return {UNEVALUATED: " ".join(str(error).split()).rstrip(".")}
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Audit; ``failed`` when a finding is as severe as ``fail_on`` says."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         result["changed"] = False
-        problems = unevaluated(self._task.args)
-        try:
-            options = {} if problems else plain(self.validate_argument_spec(argument_spec=ARGUMENTS)[1])
-        except AnsibleActionFail as error:
-            problems = [wrong_option(str(error), "options")]
+        options, problems = self.read_options(ARGUMENTS)
         if problems:
             return {**result, **failure(problems), "ignored": [], "valid": False}
         files = [self._loader.path_dwim(file) for file in options["files"]]

@@ -14,8 +14,9 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.hypercode.deploy.plugins.action import compose_render
-from ansible_collections.hypercode.deploy.plugins.action.compose_render import ARGUMENTS, ActionModule, plain
+from ansible_collections.hypercode.deploy.plugins.action.compose_render import ARGUMENTS, ActionModule
 from ansible_collections.hypercode.deploy.plugins.modules import compose_render as stub
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.lenient_action import plain
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.role_specs import trusted
 
 COMPOSE = """

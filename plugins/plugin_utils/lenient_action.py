@@ -1,0 +1,53 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""An action for which an option that cannot be evaluated is one more finding, not the end of the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+
+# In place of the value of an option that could not be evaluated: why.
+UNEVALUATED = "__hypercode_unevaluated"
+
+
+class LenientAction(ActionBase):  # type: ignore[misc]
+    """Base of actions that judge on the controller and report everything at once."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_diff = True
+
+    @classmethod
+    def finalize_task_arg(cls, name: str, value: Any, templar: Any, context: Any) -> Any:
+        """Evaluate an option; where that fails, keep the reason in its place."""
+        try:
+            return super().finalize_task_arg(name, value, templar, context)
+        except AnsibleError as error:
+            return {UNEVALUATED: " ".join(str(error).split()).rstrip(".")}
+
+
+def unevaluated(args: Mapping[str, Any]) -> dict[str, str]:
+    """Why, for each option that could not be evaluated."""
+    return {
+        name: str(value[UNEVALUATED])
+        for name, value in args.items()
+        if isinstance(value, Mapping) and UNEVALUATED in value
+    }
+
+
+def plain(value: Any) -> Any:
+    """Ansible's tagged values as exact built-in types."""
+    if isinstance(value, dict):
+        return {str.__str__(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    for kind in (bool, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return value if value is None else str.__str__(str(value))
