@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import TypeAlias
+from typing import TypeAlias, Union
 
-Network: TypeAlias = "IPv4Network | IPv6Network"
+Network: TypeAlias = Union[IPv4Network, IPv6Network]  # noqa: UP007  Sanity takes the operands of | for values.
 
 TABLE = "hypercode"
 RIVALS = ("ufw", "firewalld", "nftables")
