@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.envfile import EnvFileError, parse_env
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.role_specs import SECRET_NAME
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store import bounded
 
 from .across import FileFacts
 from .finding import ERROR, WARNING, SecretFinding
@@ -134,8 +135,11 @@ def _is_secret(value: FileValue, policy: Policy) -> bool:
 def _read_yaml(path: str, data: bytes, result: Read) -> bool:
     """Note duplicate names in a YAML file; whether SOPS has encrypted all of its values."""
     try:
-        root = yaml.compose(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        root = bounded.compose(data.decode("utf-8-sig"), path)
+    except bounded.ProblemError as error:
+        result.add("file-unreadable", error.problem.message, error.problem.fix)
+        return False
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}," if mark else ""
         result.add("file-unreadable", f"{path}{line} is no correct YAML.", "Correct the file.")

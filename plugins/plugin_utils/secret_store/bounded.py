@@ -28,7 +28,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 _Loader.add_multi_constructor("!", lambda _loader, _suffix, node: getattr(node, "value", ""))
 
 
-class _ProblemError(Exception):
+class ProblemError(Exception):
+    """Carries what is wrong with the text."""
+
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
         self.problem = problem
@@ -46,7 +48,7 @@ def load(data: bytes, file: str) -> Loaded:
     """The mapping in a YAML file; an empty file is an empty mapping. Never raises: what is wrong is in the problems."""
     try:
         problems, content = _load(_text(data, file), file)
-    except _ProblemError as error:
+    except ProblemError as error:
         return Loaded(problems=[error.problem])
     return Loaded(problems=problems) if problems else Loaded(content)
 
@@ -54,20 +56,20 @@ def load(data: bytes, file: str) -> Loaded:
 def _text(data: bytes, file: str) -> str:
     if len(data) > MAX_BYTES:
         fix = "a file of secrets is small: look at what is in it, and take out what is no secret."
-        raise _ProblemError(Problem("file-too-big", f"{file} holds more than {MAX_BYTES >> 20} MB of text.", fix))
+        raise ProblemError(Problem("file-too-big", f"{file} holds more than {MAX_BYTES >> 20} MB of text.", fix))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         message = f"{file}, line {line}: this is no UTF-8 text."
-        raise _ProblemError(
+        raise ProblemError(
             Problem("yaml-encoding", message, "save the file as UTF-8; write binary values in Base64.")
         ) from None
 
 
 def _load(text: str, file: str) -> tuple[list[Problem], dict[str, Any]]:
     try:
-        node = _compose(text, file)
+        node = compose(text, file)
         if node is None or (isinstance(node, yaml.ScalarNode) and node.value == ""):
             return [], {}
         if not isinstance(node, yaml.MappingNode):
@@ -84,14 +86,15 @@ def _load(text: str, file: str) -> tuple[list[Problem], dict[str, Any]]:
         return [Problem("yaml-syntax", message, fix)], {}
 
 
-def _compose(text: str, file: str) -> Any:
+def compose(text: str, file: str) -> Any:
+    """The node at the root, None for nothing. Raises ProblemError for too much of it, and yaml.YAMLError."""
     # The composer calls itself for each level: unbounded depth would end the process.
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH or count > 2 * MAX_NODES:
             line = event.start_mark.line + 1 if event.start_mark else 1
-            raise _ProblemError(_too_much(f"{file}, line {line}"))
+            raise ProblemError(_too_much(f"{file}, line {line}"))
     loader = _Loader(text)
     try:
         return loader.get_single_node()
@@ -120,7 +123,7 @@ def _measure(root: Any, file: str) -> None:
         known = sizes.get(id(node))
         if known == 0:
             line = node.start_mark.line + 1
-            raise _ProblemError(Problem("yaml-alias", f"{file}, line {line}: an alias that holds itself.", _ALIAS_FIX))
+            raise ProblemError(Problem("yaml-alias", f"{file}, line {line}: an alias that holds itself.", _ALIAS_FIX))
         if known is None:
             sizes[id(node)] = 0
             known = sizes[id(node)] = 1 + sum(size(child) for child in _children(node))
@@ -128,7 +131,7 @@ def _measure(root: Any, file: str) -> None:
 
     if size(root) > MAX_NODES:
         message = f"{file}: its aliases make more than {MAX_NODES} values."
-        raise _ProblemError(Problem("yaml-alias", message, _ALIAS_FIX))
+        raise ProblemError(Problem("yaml-alias", message, _ALIAS_FIX))
 
 
 def _duplicates(node: Any, file: str, path: str) -> Iterator[Problem]:
@@ -157,5 +160,5 @@ def _build(text: str, file: str) -> dict[str, Any]:
     except (ValueError, TypeError, OverflowError, RecursionError, AttributeError):
         # Python's own words would show the value.
         message = f"{file}: a date, a number or a tag in it cannot be read."
-        raise _ProblemError(Problem("yaml-value", message, "put every value in quotes.")) from None
+        raise ProblemError(Problem("yaml-value", message, "put every value in quotes.")) from None
     return {str(name): value for name, value in data.items()}

@@ -159,3 +159,10 @@ def test_yaml_that_holds_itself_or_grows_without_end(tmp_path: Path) -> None:
     bomb = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
     assert read(tmp_path / "bomb.yml", bomb).findings == []
     assert read(tmp_path / "loop.yml", "a: &a\n  b: *a\n  c: [*a]\n").findings == []
+
+
+def test_yaml_of_endless_depth_is_a_finding_and_no_crash(tmp_path: Path) -> None:
+    """PyYAML's composer calls itself in C for each level: unbounded, it would end the process."""
+    (finding,) = read(tmp_path / "vault.yml", "a: " + "[" * 200_000).findings
+    assert (finding.rule, finding.severity) == ("file-unreadable", "error")
+    assert finding.hint
