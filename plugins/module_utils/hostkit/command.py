@@ -29,9 +29,14 @@ class CommandResult:
 
 
 def run_command(
-    argv: Sequence[str], *, timeout: float, environment: Mapping[str, str] | None = None, inherit: bool = True
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    environment: Mapping[str, str] | None = None,
+    inherit: bool = True,
+    text: str | None = None,
 ) -> CommandResult:
-    """Run `argv` for at most `timeout` seconds, messages untranslated, nothing to read on its standard input.
+    """Run `argv` for at most `timeout` seconds, messages untranslated, `text` or nothing on its standard input.
 
     With `inherit` false the program sees nothing of this process's environment but HOME.
     """
@@ -39,11 +44,9 @@ def run_command(
     try:
         process = subprocess.Popen(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
             env={**inherited, "LC_ALL": "C.UTF-8", "PATH": PATH, **(environment or {})},
             # A group of its own, so that what it started can be ended with it.
             start_new_session=True,
@@ -56,17 +59,23 @@ def run_command(
         return CommandResult(NOT_EXECUTABLE, "", f"{argv[0]} cannot be run: {error}")
     with process:
         try:
-            stdout, stderr = process.communicate(timeout=timeout)
+            # What came in undecodable goes out as it was.
+            data = None if text is None else text.encode("utf-8", errors="surrogateescape")
+            stdout, stderr = process.communicate(data, timeout=timeout)
         except subprocess.TimeoutExpired:
             _kill(process)
             return CommandResult(TIMED_OUT, "", f"{argv[0]} did not end within {timeout:.0f} s")
         except BaseException:
             _kill(process)
             raise
-    return CommandResult(process.returncode, stdout, stderr)
+    return CommandResult(process.returncode, _decoded(stdout), _decoded(stderr))
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
     """End a program and all that it started: a plugin that it left behind would go on working."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

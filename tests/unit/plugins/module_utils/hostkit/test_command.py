@@ -15,6 +15,12 @@ def test_returns_what_the_program_said() -> None:
     assert result == CommandResult(3, "out \n", "err\n")
 
 
+def test_says_something_to_the_program() -> None:
+    program = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read()[::-1])"
+    assert run_command([sys.executable, "-c", program], timeout=10, text="a\udcffb") == CommandResult(0, "b\ufffda")
+    assert run_command(["printf", r"a\r\nb\rc"], timeout=10).stdout == "a\nb\nc"
+
+
 def test_nothing_is_raised(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("x")
