@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+BASE_VARS = Path(__file__).resolve().parents[2] / "roles" / "base" / "vars" / "main.yml"
 HOSTKIT_ON_HOST = "/usr/local/lib/hypercode/hostkit"
 _BLOCKS = ("block", "rescue", "always")
 _JINJA = re.compile(r"\{\{.*?\}\}")
@@ -16,8 +18,11 @@ _JINJA = re.compile(r"\{\{.*?\}\}")
 
 def hostkit_files(folder: Path) -> list[str]:
     """Return the files of hostkit that the host gets, relative to the folder."""
+    left_out = yaml.safe_load(BASE_VARS.read_text(encoding="utf-8"))["__base_hostkit_left_out"]
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(str(path) for path in found if "__pycache__" not in path.parts and path.suffix != ".pyc")
+    return sorted(
+        str(path) for path in found if not any(fnmatch(step, glob) for step in path.parts for glob in left_out)
+    )
 
 
 def hostkit_tasks(folder: Path) -> list[dict[str, Any]]:
