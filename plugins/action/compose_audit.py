@@ -11,6 +11,8 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.a
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.policy import Settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.render import Request, describe
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.compose_action import (
+    LIST,
+    PROJECT_ARGUMENTS,
     ComposeAction,
     failure,
     folder_of,
@@ -18,19 +20,9 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.compose_action im
     message,
 )
 
-_DICT = {"type": "dict", "default": {}}
-_LIST = {"type": "list", "elements": "str", "default": []}
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "files": {"type": "list", "elements": "str", "required": True},
-    "project_directory": {"type": "str"},
-    "env_files": _LIST,
-    "environment_variables": _DICT,
-    "secret_names": {**_LIST, "no_log": False},
-    "profiles": _LIST,
-    "classes": _DICT,
-    "policy": _DICT,
-    "default_class": {"type": "str"},
-    "ignore": {"type": "list", "elements": "dict", "default": []},
+    **PROJECT_ARGUMENTS,
+    "env_files": LIST,
     "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
 }
 

@@ -16,6 +16,8 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.r
     render,
 )
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.compose_action import (
+    DICT,
+    PROJECT_ARGUMENTS,
     ComposeAction,
     failure,
     folder_of,
@@ -23,24 +25,14 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.compose_action im
     message,
 )
 
-_DICT = {"type": "dict", "default": {}}
-_LIST = {"type": "list", "elements": "str", "default": []}
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    **PROJECT_ARGUMENTS,
     "project_name": {"type": "str", "required": True},
-    "files": {"type": "list", "elements": "str", "required": True},
-    "project_directory": {"type": "str"},
-    "environment_variables": _DICT,
-    "secret_names": {**_LIST, "no_log": False},
-    "profiles": _LIST,
-    "classes": _DICT,
-    "policy": _DICT,
-    "default_class": {"type": "str"},
-    "services": _DICT,
-    "images": _DICT,
+    "services": DICT,
+    "images": DICT,
     "publish": {"type": "str", "choices": ["none", "loopback", "keep"], "default": "none"},
     "bind_root": {"type": "str"},
     "compare_with": {"type": "str"},
-    "ignore": {"type": "list", "elements": "dict", "default": []},
 }
 
 

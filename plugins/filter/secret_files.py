@@ -40,9 +40,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.inventory_selection import EXAMPLE
+
 FOLDERS = ("group_vars", "host_vars")
 SUFFIXES = (".yml", ".yaml", ".json")
-EXAMPLE = "example"
 
 
 def secret_files(folder: str | None, others: bool = False) -> list[str]:

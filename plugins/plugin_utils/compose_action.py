@@ -12,6 +12,21 @@ from ansible.errors import AnsibleActionFail
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.findings import Finding
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.lenient_action import LenientAction, plain, unevaluated
 
+DICT: dict[str, Any] = {"type": "dict", "default": {}}
+LIST: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
+# What a project is, and what it is judged by.
+PROJECT_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "files": {"type": "list", "elements": "str", "required": True},
+    "project_directory": {"type": "str"},
+    "environment_variables": DICT,
+    "secret_names": {**LIST, "no_log": False},
+    "profiles": LIST,
+    "classes": DICT,
+    "policy": DICT,
+    "default_class": {"type": "str"},
+    "ignore": {"type": "list", "elements": "dict", "default": []},
+}
+
 
 class ComposeAction(LenientAction):
     """Base of the actions that read Compose files on the controller."""

@@ -10,18 +10,14 @@ from checks import stack
 from checks.playbook import play, start
 
 
-def ids(host):
-    return {service: item["Id"] for service, item in stack.containers(host).items()}
-
-
 def test_an_image_that_cannot_be_pulled(host, inventory):
-    before = ids(host)
+    before = stack.ids(host)
     outcome = play("-e", "stack_version=9.9.9", inventory=inventory)
     assert outcome.code != 0
     assert "hypercode/backend-specialist:9.9.9" in outcome.output
     assert "web1" in outcome.output
     assert "Fix:" in outcome.output
-    assert ids(host) == before
+    assert stack.ids(host) == before
     assert stack.release(host)["version"] == "1.0.0"
     assert play(inventory=inventory).changed("web1") == 0
 

@@ -7,10 +7,6 @@ from checks import stack
 from checks.playbook import play
 
 
-def ids(host):
-    return {service: item["Id"] for service, item in stack.containers(host).items()}
-
-
 def test_second_run_changes_nothing(inventory):
     outcome = play(inventory=inventory)
     assert outcome.code == 0, outcome.output
@@ -30,7 +26,7 @@ def test_an_update_is_predicted_then_done_then_undone(host, inventory):
     predicted = play("--check", "--diff", *words, inventory=inventory)
     assert predicted.code == 0, predicted.output
     assert "hypercode/qa-engineer:1.1.0" in predicted.output
-    assert ids(host) == {service: item["Id"] for service, item in before.items()}
+    assert stack.ids(host) == {service: item["Id"] for service, item in before.items()}
     done = play(*words, inventory=inventory)
     assert done.code == 0, done.output
     assert done.changes == predicted.changes

@@ -128,4 +128,4 @@ def test_in_no_file_of_the_host_but_the_env_file(host, values, deployed):
 def test_a_second_run_changes_nothing(world, deployed):
     done = site(world)
     assert done.code == 0, done.output
-    assert " changed=0 " in done.output
+    assert done.changed("web1") == 0

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from checks import stack
-from checks.operator import command, ids, secrets_of, site
+from checks.operator import command, secrets_of, site
 
 pytestmark = pytest.mark.usefixtures("deployed")
 QUERY = (
@@ -35,28 +35,28 @@ def changed(before, after):
 def test_the_password_of_postgres(host, world):
     old = secrets_of(world)["POSTGRES_PASSWORD"]
     assert ask(host, old, "CREATE TABLE kept AS SELECT 42 AS answer") == "done"
-    before = ids(host)
+    before = stack.ids(host)
     done = command(world, "rotate", world.inventory, "POSTGRES_PASSWORD")
     assert done.code == 0, done.output
     new = secrets_of(world)["POSTGRES_PASSWORD"]
     assert new != old
     assert new not in done.output
     assert old not in done.output
-    assert changed(before, ids(host)) == {"postgres", "hypercode-core", "celery-worker", "database-architect"}
+    assert changed(before, stack.ids(host)) == {"postgres", "hypercode-core", "celery-worker", "database-architect"}
     assert stack.all_healthy(host)
     assert "password authentication failed" in ask(host, old)
     assert ask(host, new, "SELECT answer FROM kept") == "[(42,)]"
     # The server got a verifier, never the value.
     log = stack.root(host, "docker logs hypercode-postgres-1 2>&1")
     assert new not in log
-    assert " changed=0 " in site(world).output
+    assert site(world).changed("web1") == 0
 
 
 def test_the_password_of_grafana(host, world):
-    before = ids(host)
+    before = stack.ids(host)
     done = command(world, "rotate", world.inventory, "GRAFANA_ADMIN_PASSWORD")
     assert done.code == 0, done.output
-    assert changed(before, ids(host)) == {"grafana"}
+    assert changed(before, stack.ids(host)) == {"grafana"}
     # Where the stand-in keeps what `grafana cli` was told on its standard input.
     kept = stack.root(host, "docker exec hypercode-grafana-1 cat /var/lib/grafana/stand-in-password")
     assert kept == secrets_of(world)["GRAFANA_ADMIN_PASSWORD"]
@@ -68,11 +68,11 @@ def test_a_password_that_somebody_changed_by_hand(host, world):
     assert ask(host, "somebody-was-here") == "[(1,)]"
     predicted = site(world, "--check")
     assert "set the password of role hypercode" in site(world, "--check", "--diff").output
-    assert " changed=1 " in predicted.output
+    assert predicted.changed("web1") == 1
     repaired = site(world)
     assert repaired.code == 0, repaired.output
     assert ask(host, secrets_of(world)["POSTGRES_PASSWORD"]) == "[(1,)]"
-    assert " changed=0 " in site(world).output
+    assert site(world).changed("web1") == 0
 
 
 def test_a_rotation_that_fails_is_put_back(host, world):
@@ -95,7 +95,7 @@ def test_a_rotation_that_fails_is_put_back(host, world):
     assert secrets_of(world) == old
     assert stack.all_healthy(host)
     assert ask(host, old["POSTGRES_PASSWORD"]) == "[(1,)]"
-    assert " changed=0 " in site(world).output
+    assert site(world).changed("web1") == 0
 
 
 def test_a_name_that_is_no_secret(host, world):

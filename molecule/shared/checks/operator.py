@@ -6,12 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import yaml
 
-from . import stack
-from .playbook import ROOT, environment
+from .playbook import ROOT, Outcome, environment, play
 
 
 def run(*words: object, cwd: Path = ROOT, **variables: str) -> SimpleNamespace:
@@ -44,12 +42,6 @@ def command(world: SimpleNamespace, *words: object) -> SimpleNamespace:
     return run(ROOT / "scripts/secrets", *words, **world.variables)
 
 
-def site(world: SimpleNamespace, *words: object, playbook: str = "site.yml") -> SimpleNamespace:
-    """Run a playbook with the inventory of this test."""
-    tool = Path(sys.executable).parent / "ansible-playbook"
-    return run(tool, playbook, "-i", world.inventory, *words, **world.variables)
-
-
-def ids(host: Any) -> dict[str, str]:
-    """Return the container of each service."""
-    return {service: item["Id"] for service, item in stack.containers(host).items()}
+def site(world: SimpleNamespace, *words: str) -> Outcome:
+    """Run the deploy with the inventory of this test."""
+    return play(*words, inventory=world.inventory, timeout=420, variables=world.variables)

@@ -41,6 +41,11 @@ def containers(host: Any, project: str = "hypercode") -> dict[str, dict[str, Any
     return {item["Config"]["Labels"]["com.docker.compose.service"]: item for item in found}
 
 
+def ids(host: Any) -> dict[str, str]:
+    """Return the container of each service."""
+    return {service: str(item["Id"]) for service, item in containers(host).items()}
+
+
 def release(host: Any) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(root(host, "cat /opt/hypercode/current/release.json"))
     return document

@@ -11,10 +11,8 @@ import os
 import shlex
 from pathlib import Path
 
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.inventory_selection import EXAMPLE
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.problem import refuse
-
-# What everybody copies first; no secret is written into it.
-EXAMPLE = "example"
 
 
 @dataclasses.dataclass(frozen=True)
