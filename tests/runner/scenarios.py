@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from testbed import engine
-
+from . import beds
 from .context import Context, begin_log
 from .outcome import Outcome, PartError, read_lines
 
@@ -41,17 +40,9 @@ def run(context: Context) -> Outcome:
     total = Outcome()
     if not todo:
         return total
-    context.console.clear()
-    engine.install_tools()
-    started = not engine.is_running()
-    engine.start()
-    try:
+    with beds.ready(context):
         for name in todo:
             total.add(run_one(context, name))
-    finally:
-        if started:
-            context.console.clear()
-            engine.stop_if_ours()
     return total
 
 

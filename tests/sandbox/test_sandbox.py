@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+from testbed import hosts, images
+from testbed.shell import TestbedError
 
 ROOT = Path(__file__).resolve().parents[2]
 LABEL = "label=hypercode.testbed=sandbox"
@@ -50,6 +52,25 @@ def removed_at_the_end():
         pytest.skip("a sandbox is up here; to test it: ./scripts/sandbox down", allow_module_level=True)
     yield
     sandbox("down")
+
+
+def test_what_a_run_that_was_cut_off_left_is_out_of_the_way():
+    """Dead hosts hold the address range of the scenarios: each one after them could not make its network."""
+    bed = hosts.Bed("molecule-cut-off", Path("/nowhere"), "molecule")
+    hosts.make_network(bed)
+    docker("volume", "create", f"{bed.container('web1')}-docker")
+    labelled = ["--label", f"hypercode.testbed={bed.name}", "--network", bed.network]
+    docker("create", "--name", bed.container("web1"), *labelled, images.app_base(), "true")
+    other = hosts.Bed("molecule-next", Path("/nowhere"), "molecule")
+    with pytest.raises(TestbedError, match="taken by another test bed"):
+        hosts.make_network(other)
+    assert hosts.clear_dead(keep={bed.name}) == []
+    assert hosts.clear_dead() == [bed.name]
+    assert bed.name not in docker("volume", "ls", "--quiet")
+    try:
+        hosts.make_network(other)
+    finally:
+        hosts.remove(other.name)
 
 
 def test_before_it_is_up_each_verb_says_what_to_type():

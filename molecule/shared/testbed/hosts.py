@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,15 +216,45 @@ def up(bed: Bed, hosts: list[str]) -> None:
             wait_booted(bed, host)
 
 
+def beds() -> dict[str, bool]:
+    """Return the test beds that this machine's engine knows, and whether a host of each runs."""
+    template = f'{{{{.Label "{LABEL}"}}}} {{{{.State}}}}'
+    found = dict.fromkeys(docker("network", "ls", *_ours(), "--format", f'{{{{.Label "{LABEL}"}}}}').split(), False)
+    for line in docker("ps", "--all", *_ours(), "--format", template).splitlines():
+        name, _space, state = line.partition(" ")
+        found[name] = found.get(name, False) or state == "running"
+    return found
+
+
+def _ours() -> tuple[str, str]:
+    return "--filter", f"label={LABEL}"
+
+
+def clear_dead(keep: Container[str] = ()) -> list[str]:
+    """Remove the beds whose hosts all stand still, as after a run that was cut off; return their names.
+
+    They hold the address range, and nobody works on them any more.
+    """
+    dead = [name for name, alive in beds().items() if not alive and name not in keep]
+    for name in dead:
+        remove(name)
+    return dead
+
+
+def remove(name: str) -> None:
+    """Remove the containers, volumes and networks of a bed. What other checkouts keep of its state stays there."""
+    ours = ("--filter", f"label={LABEL}={name}")
+    hosts = docker("ps", "--all", *ours, "--format", "{{.Names}}").splitlines()
+    if hosts:
+        docker("rm", "--force", "--volumes", *hosts)
+    known = set(docker("volume", "ls", "--format", "{{.Name}}").splitlines())
+    for volume in (f"{host}-docker" for host in hosts if f"{host}-docker" in known):
+        docker("volume", "rm", "--force", volume)
+    for network in docker("network", "ls", "--quiet", *ours).split():
+        docker("network", "rm", network)
+
+
 def down(bed: Bed) -> None:
     """Remove the containers, volumes and networks of this bed, and its state. The image cache stays."""
-    containers = docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={bed.name}").split()
-    volumes = [f"{bed.container(host)}-docker" for host in hosts_of(bed)]
-    if containers:
-        docker("rm", "--force", "--volumes", *containers)
-    known = set(docker("volume", "ls", "--format", "{{.Name}}").splitlines())
-    for volume in (name for name in volumes if name in known):
-        docker("volume", "rm", "--force", volume)
-    for network in docker("network", "ls", "--quiet", "--filter", f"label={LABEL}={bed.name}").split():
-        docker("network", "rm", network)
+    remove(bed.name)
     shutil.rmtree(bed.state, ignore_errors=True)

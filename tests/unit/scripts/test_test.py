@@ -16,7 +16,7 @@ from runner import lint, scenarios, unit
 from runner.console import Console
 from runner.context import Context
 from runner.outcome import Outcome, PartError
-from testbed import engine
+from testbed import engine, hosts
 
 ROOT = Path(__file__).resolve().parents[3]
 GOOD = "INFO     [x > converge] Executed: Successful\n"
@@ -59,6 +59,7 @@ class Bench:
         for name in ("install_tools", "start", "stop_if_ours"):
             monkeypatch.setattr(engine, name, lambda name=name: self.engine.append(name))
         monkeypatch.setattr(engine, "is_running", lambda: running)
+        monkeypatch.setattr(hosts, "clear_dead", lambda keep: ["molecule-old"])
         for name in ("update", "default"):
             (root / "molecule" / name).mkdir(parents=True)
             (root / "molecule" / name / "molecule.yml").touch()
@@ -127,6 +128,10 @@ class TestScenarios:
         assert [command.split()[-1] for command in children.commands] == ["default", "update"]
         assert all(command.startswith("molecule test ") for command in children.commands)
         assert bench.engine == ["install_tools", "start", "stop_if_ours"]
+
+    def test_says_what_it_took_away(self, bench: Bench) -> None:
+        scenarios.run(bench.context(FakeChildren(lambda words: (0, GOOD))))
+        assert "Removed what an earlier run had left of molecule-old" in bench.out.getvalue()
 
     def test_an_engine_that_ran_before_is_left_running(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         bench = Bench(tmp_path / "other", monkeypatch, running=True)
