@@ -9,8 +9,8 @@ short_description: Apply the firewall of a host, with a way back
 version_added: 0.1.0
 author: The hypercode.deploy authors (@hypercode)
 description:
-  - Keeps one nftables table, C(inet hypercode), that drops new connections from outside before Docker's rules are
-    asked. Other tables are never touched.
+  - Keeps an nftables table, C(inet hypercode), that drops new connections from outside before Docker's rules are
+    asked, and C(netdev hypercode) for containers on the network of the host. Other tables are never touched.
   - Compares the rules that are loaded with those that are wanted, so that a rule that someone took away by hand is put
     back.
   - New rules are checked first, then loaded in one transaction while a timer on the host waits to put the old ones
@@ -99,6 +99,13 @@ options:
     description: How many refused packets are logged in a minute, for each direction. V(0) logs none.
     type: raw
     default: 10
+  filter_macvlan:
+    description:
+      - Whether containers on the network of the host (macvlan, ipvlan) are closed to new connections, but for those to
+        O(open_ports).
+      - The rules see single packets there, no connections. Of UDP they let in the answers of name servers, and DHCP.
+    type: raw
+    default: true
   replace:
     description: A list of other firewalls that may be switched off. V(ufw), V(firewalld), V(nftables).
     type: raw
@@ -219,7 +226,6 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.judge import host_findings, report
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.nft import FirewallError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.read import OPTIONS, read_settings
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.render import render, render_fallback
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.trial import Trial, one_at_a_time
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.unit import Paths
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import UnitError
@@ -234,6 +240,7 @@ _DEFAULTS: dict[str, Any] = {
     "ping": True,
     "egress_default": "internet",
     "log_rate": 10,
+    "filter_macvlan": True,
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent", "validated"], "default": "present"},
@@ -271,14 +278,14 @@ def present(module: AnsibleModule, firewall: Firewall, host: str) -> dict[str, A
     params = module.params
     settings, _findings = read_settings({name: params[name] for name in OPTIONS})
     session = _session()
-    view = read_host(ROOT, _run, session)
+    view = read_host(ROOT, _run, session, settings)
     states = firewall.states()
     findings = judge_options(params) + host_findings(
         settings, view, session if params["refuse_lockout"] else None, ROOT, firewall.rivals(states), host
     )
     if findings:
         module.fail_json(**report(findings, host))
-    wanted = Wanted(render(settings, view), render_fallback(view))
+    wanted = Wanted.of(settings, view)
     if not module.check_mode:
         if not firewall.nft.present():
             raise FirewallError(
@@ -301,7 +308,7 @@ def present(module: AnsibleModule, firewall: Firewall, host: str) -> dict[str, A
             "before_header": f"rules that are loaded on {host}",
             "after_header": "rules that are wanted",
             "before": difference.loaded or "",
-            "after": difference.expected if difference.expected is not None else wanted.rules,
+            "after": difference.expected if difference.expected is not None else wanted.all_rules,
         }
     if module.check_mode or not difference.any:
         return result

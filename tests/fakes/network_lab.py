@@ -28,6 +28,8 @@ SERVER, SERVER6 = "198.51.100.1", "2001:db8:51::1"
 CLIENT, OTHER, CLIENT6, OTHER6 = "198.51.100.2", "198.51.100.3", "2001:db8:51::2", "2001:db8:52::3"
 INTERNET, INTERNET6, METADATA, METADATA6 = "93.184.216.34", "2600::34", "169.254.169.254", "fd00:ec2::254"
 PRIVATE, PRIVATE6, SHARED, RESOLVER = "10.5.0.10", "fd77::10", "100.64.0.1", "10.5.0.53"
+# A macvlan container: on the server's network, beside the server.
+BESIDE, BESIDE6 = "198.51.100.9", "2001:db8:51::9"
 WEB, WEB6, SECOND, SECOND6 = "172.30.0.2", "fd30::2", "172.31.0.2", "fd31::2"
 GATEWAY, GATEWAY6 = "172.30.0.1", "fd30::1"
 
@@ -86,10 +88,10 @@ def folder_in_memory() -> Iterator[Path]:
 
 
 class Lab:
-    """The namespaces out, server, web and second. Use as a context."""
+    """The namespaces out, server, web, second and beside. Use as a context."""
 
     def __init__(self) -> None:
-        self._names = {part: f"hc{os.getpid()}-{part}" for part in ("out", "server", "web", "second")}
+        self._names = {part: f"hc{os.getpid()}-{part}" for part in ("out", "server", "web", "second", "beside")}
         self._sockets: list[socket.socket] = []
         self._libc = ctypes.CDLL(None, use_errno=True)
 
@@ -143,6 +145,17 @@ class Lab:
                     f"-6 route add default via {gateway6}",
                 ],
             )
+        self._batch(
+            "beside",
+            [
+                "link set lo up",
+                "link set eth0 up",
+                f"addr add {BESIDE}/24 broadcast + dev eth0",
+                f"addr add {BESIDE6}/64 dev eth0 nodad",
+                f"route add default via {CLIENT}",
+                f"-6 route add default via {CLIENT6}",
+            ],
+        )
         for setting in ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"):
             self.run("server", "sysctl", "-qw", setting)
 
@@ -162,11 +175,12 @@ class Lab:
                 f"addr add {address}/16 dev {bridge}",
                 f"addr add {address6}/64 dev {bridge} nodad",
             ]
+        lines.append(f"link add link eth0 name eth0 netns {self._names['beside']} type macvlan mode bridge")
         return [*lines, f"route add default via {CLIENT}", f"-6 route add default via {CLIENT6}"]
 
     def _outside(self) -> list[str]:
         lines = ["link set lo up", "link set eth0 up"]
-        lines += [f"addr add {address}/24 dev eth0" for address in (CLIENT, OTHER)]
+        lines += [f"addr add {address}/24 broadcast + dev eth0" for address in (CLIENT, OTHER)]
         lines += [f"addr add {address}/64 dev eth0 nodad" for address in (CLIENT6, OTHER6)]
         lines += [f"addr add {address}/32 dev lo" for address in (INTERNET, METADATA, PRIVATE, SHARED, RESOLVER)]
         lines += [f"addr add {address}/128 dev lo nodad" for address in (INTERNET6, METADATA6, PRIVATE6)]

@@ -56,11 +56,6 @@ def container_to_published(settings: Settings) -> list[str]:
     return [*lines, "goto refused_published"]
 
 
-def unwanted_noise() -> list[str]:
-    """Broadcasts are not worth a line in the log, nor an answer."""
-    return ["meta pkttype { broadcast, multicast } drop"]
-
-
 def _dns(settings: Settings, host: HostView) -> list[str]:
     """Docker answers for names of containers itself. For all others it asks the host's name servers *out of the
     container's network*, so these must be reachable, wherever they are. Only one on the host's loopback is asked from

@@ -20,6 +20,7 @@ from .settings import HostView, Network, Settings
 Run = Callable[[Sequence[str]], CommandResult]
 _SSHD_PORT = re.compile(r"^port (\d+)$", re.MULTILINE)
 _ROUTE_UP = 0x1
+_ETHERNET = "1"  # ARPHRD_ETHER
 _ROUTE_REJECT = 0x200
 
 
@@ -44,10 +45,11 @@ class Session:
         return ip_network(mapped or address)
 
 
-def read_host(root: Path, run: Run, session: Session | None) -> HostView:
+def read_host(root: Path, run: Run, session: Session | None, settings: Settings) -> HostView:
     """Look at the host below ``root``."""
+    inside = (*settings.container_interfaces, *settings.trusted_interfaces)
     ports = {*configured_ports(run), *listening_ports(root), *((session.port,) if session else ())}
-    return HostView(tuple(sorted(ports)) or (22,), tuple(read_resolvers(root)))
+    return HostView(tuple(sorted(ports)) or (22,), tuple(read_resolvers(root)), tuple(outside(root, inside)))
 
 
 # --- sshd -----------------------------------------------------------------------------------------------------------
@@ -141,6 +143,22 @@ def _docker_dns(text: str) -> list[str]:
 
 
 # --- interfaces -------------------------------------------------------------------------------------------------------
+
+
+def outside(root: Path, inside: Sequence[str]) -> list[str]:
+    """The Ethernet interfaces on which a container could sit beside the host. A bridge or a bond stands for its ports:
+    these are left out, as are those that fit one of the patterns in ``inside``."""
+    try:
+        found = sorted((root / "sys" / "class" / "net").iterdir())
+    except OSError:
+        return []
+    return [
+        path.name
+        for path in found
+        if _text(path / "type").strip() == _ETHERNET
+        and not (path / "master").exists()
+        and not any(fnmatchcase(path.name, pattern) for pattern in inside)
+    ]
 
 
 def outside_among(root: Path, patterns: Iterable[str]) -> list[str]:

@@ -29,15 +29,25 @@ def by_family(networks: Iterable[Network]) -> dict[int, list[Network]]:
     return {version: list(found) for version, found in ((4, four), (6, six)) if found}
 
 
-def address_text(network: Network) -> str:
-    """A network, or an address alone."""
+def address_texts(networks: Sequence[Network]) -> list[str]:
+    """The networks of one family as nft lists them: those that touch and make no network together are a range."""
+    runs: list[list[Network]] = []
+    for network in networks:
+        if runs and int(runs[-1][-1].broadcast_address) + 1 == int(network.network_address):
+            runs[-1].append(network)
+        else:
+            runs.append([network])
+    return [_address_text(run[0]) if len(run) == 1 else f"{run[0][0]}-{run[-1][-1]}" for run in runs]
+
+
+def _address_text(network: Network) -> str:
     return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
 
 
-def family_match(version: int, side: str, networks: Iterable[Network]) -> str:
+def family_match(version: int, side: str, networks: Sequence[Network]) -> str:
     """``ip saddr { … } `` for one family."""
     word = "ip" if version == 4 else "ip6"
-    return f"{word} {side} {listed(address_text(network) for network in networks)} "
+    return f"{word} {side} {listed(address_texts(networks))} "
 
 
 def source_matches(networks: Sequence[Network]) -> list[str]:

@@ -13,6 +13,9 @@ from .settings import TABLE
 Run = Callable[[Sequence[str]], CommandResult]
 # Stateless and terse: without counters, and without the sources that connect right now.
 _LIST = ("nft", "-s", "-t", "list", "table", "inet", TABLE)
+# The table of the interfaces is there where the host has one.
+_LIST_BESIDE = ("nft", "-s", "-t", "list", "table", "netdev", TABLE)
+_NOT_THERE = "No such file or directory"
 
 
 class FirewallError(Exception):
@@ -41,24 +44,29 @@ class Nft:
             raise FirewallError(f"nft on {self._host} did not load {file}: {_short(answer)}. The rules are as before.")
 
     def listing(self) -> str | None:
-        """The rules of our table as they are loaded now; None when there is no such table."""
-        answer = self._run(_LIST)
-        if answer.code == 0:
-            return answer.stdout
-        if "No such file or directory" in answer.stderr:
-            return None
+        """The rules of our tables as they are loaded now; None when there are none."""
+        answers = [self._run(words) for words in (_LIST, _LIST_BESIDE)]
+        wrong = [answer for answer in answers if answer.code and _NOT_THERE not in answer.stderr]
+        if not wrong:
+            found = [answer.stdout for answer in answers if answer.code == 0]
+            return "".join(found) if found else None
+        answer = wrong[0]
         raise FirewallError(
             f"nft cannot list the rules on {self._host}: {_short(answer)}. Fix: run as root (become: true), on a kernel"
             " with nf_tables"
         )
 
-    def listing_of(self, file: Path) -> str:
-        """How the rules in a file read once they are loaded. They are loaded in a network of their own, away from all.
+    def listing_of(self, file: Path, interfaces: Sequence[str] = ()) -> str:
+        """How the rules in a file read once they are loaded. They are loaded in a network of their own, away from all,
+        with bridges in place of the interfaces that they name.
 
         The same nft and kernel write both listings, so they differ only where the rules do.
         """
-        script = f'nft -f "$1" && {" ".join(_LIST)}'
-        answer = self._run(["unshare", "--net", "--", "sh", "-c", script, "sh", str(file)])
+        script = (
+            'file=$1; shift; for name; do ip link add name "$name" type bridge || exit; done;'
+            f' nft -f "$file" && {" ".join(_LIST)} && {{ [ $# = 0 ] || {" ".join(_LIST_BESIDE)}; }}'
+        )
+        answer = self._run(["unshare", "--net", "--", "sh", "-c", script, "sh", str(file), *interfaces])
         if answer.code:
             raise FirewallError(
                 f"The rules cannot be tried out on {self._host}: {_short(answer)}. Nothing was changed. Fix: run as"

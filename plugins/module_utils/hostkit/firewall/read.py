@@ -22,6 +22,7 @@ OPTIONS = (
         "ssh_rate",
     ),
     *("swarm_peers", "ping", "dns_servers", "egress", "egress_default", "egress_closed", "log_rate", "replace"),
+    "filter_macvlan",
 )
 _PREFIX = "firewall_"  # The variables of the role, which is where people write these.
 _PLACES = ("host", "internet", "any")
@@ -166,6 +167,7 @@ _READERS: Mapping[str, Any] = {
     "egress_closed": _networks,
     "log_rate": lambda reader, place, value: reader.number(place, value, 0, 100_000),
     "replace": _replace,
+    "filter_macvlan": lambda reader, place, value: reader.boolean(place, value),
 }
 
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .egress import container_to_host, container_to_published, egress, unwanted_noise
+from .beside import beside_removal
+from .egress import container_to_host, container_to_published, egress
 from .lines import numbers, source_matches
+from .noise import refused
 from .settings import TABLE, HostView, OpenPort, Settings
 
 _HEAD = f"""\
@@ -38,12 +40,12 @@ def render(settings: Settings, host: HostView) -> str:
         _chain("from_container", _from_container(settings)),
         _chain("container_to_published", container_to_published(settings)),
         _chain("egress", egress(settings, host)),
-        _chain("refused_input", _refused(settings, "input", ["drop"])),
-        _chain("refused_forward", _refused(settings, "forward", ["drop"])),
+        _chain("refused_input", refused(settings, "input", ["drop"])),
+        _chain("refused_forward", refused(settings, "forward", ["drop"])),
         # Containers are told at once, so that nothing in them waits for a time-out.
-        _chain("refused_egress", _refused(settings, "egress", _REJECT)),
+        _chain("refused_egress", refused(settings, "egress", _REJECT)),
         # The kernel would send the reset of a connection that Docker redirects from the wrong address.
-        _chain("refused_published", _refused(settings, "egress", _REJECT[1:])),
+        _chain("refused_published", refused(settings, "egress", _REJECT[1:])),
     ]
     return f"{_HEAD}{chr(10).join(parts)}}}\n"
 
@@ -69,8 +71,8 @@ def render_fallback(host: HostView) -> str:
 
 
 def removal() -> str:
-    """What takes the table away, whether it is there or not."""
-    return f"table inet {TABLE} {{}}\ndelete table inet {TABLE}\n"
+    """What takes both tables away, whether they are there or not."""
+    return f"table inet {TABLE} {{}}\ndelete table inet {TABLE}\n{beside_removal()}"
 
 
 def _chain(name: str, rules: Iterable[str], hook: str = "") -> str:
@@ -195,9 +197,3 @@ def _open_input(port: OpenPort) -> list[str]:
 
 def _comment(port: OpenPort) -> str:
     return f' comment "{port.comment}"' if port.comment else ""
-
-
-def _refused(settings: Settings, where: str, verdicts: list[str]) -> list[str]:
-    rate = settings.log_rate
-    log = f'limit rate {rate}/minute burst {max(rate, 5)} packets log prefix "hypercode {where}: "'
-    return [*unwanted_noise(), *([log] if rate else []), *("counter", *verdicts)]

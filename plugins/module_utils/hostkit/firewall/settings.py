@@ -101,11 +101,14 @@ class Settings:
     egress_closed: tuple[Network, ...] = ()
     log_rate: int = 10  # lines in a minute
     replace: tuple[str, ...] = ()
+    filter_macvlan: bool = True
 
 
 @dataclass(frozen=True)
 class HostView:
-    """What the rules need to know of the host: where sshd listens, and the name servers that containers ask."""
+    """What the rules need to know of the host: where sshd listens, the name servers that containers ask, and the
+    interfaces to the outside."""
 
     ssh_ports: tuple[int, ...] = (22,)
     resolvers: tuple[Network, ...] = ()
+    interfaces: tuple[str, ...] = ()

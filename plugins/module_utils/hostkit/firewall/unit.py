@@ -1,6 +1,6 @@
 # Copyright: the hypercode.deploy authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The unit that loads the rules at boot, and where everything lies on a host."""
+"""The units that load the rules at boot, and where everything lies on a host."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAME = "hypercode-firewall.service"
+BESIDE = "hypercode-firewall-beside.service"
 _FOLDER = "/etc/hypercode/firewall"
 RULES = f"{_FOLDER}/rules.nft"
 FALLBACK = f"{_FOLDER}/fallback.nft"
+INTERFACES = f"{_FOLDER}/interfaces.nft"
 
 # Without default dependencies it need not wait for the basic system: it starts as soon as there are files. Everything
 # that brings up a network (networkd, ifupdown, NetworkManager, cloud-init) comes after network-pre.target, which is
@@ -41,6 +43,27 @@ ExecReload=/usr/sbin/nft -f {RULES}
 WantedBy=sysinit.target
 """
 
+# The ingress hooks need their interfaces, which are not there when the other unit runs. What they guard, macvlan and
+# ipvlan, starts with Docker. Without one of the interfaces the file is no whole any more, and is loaded line by line.
+BESIDE_UNIT = f"""\
+[Unit]
+Description=Firewall of hypercode.deploy for containers on the network of the host
+Documentation=file:{INTERFACES}
+After={NAME} network.target network-online.target
+Before=docker.service
+ConditionPathExists={INTERFACES}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+StandardInput=null
+ExecStart=/bin/sh -c 'nft -f {INTERFACES} && exit; failed=0; \
+while read -r line; do nft "$$line" || failed=1; done <{INTERFACES}; exit $$failed'
+
+[Install]
+WantedBy=multi-user.target
+"""
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -69,9 +92,19 @@ class Paths:
         return self.root / FALLBACK.lstrip("/")
 
     @property
+    def interfaces(self) -> Path:
+        """The rules of the interfaces, for the next boot."""
+        return self.root / INTERFACES.lstrip("/")
+
+    @property
     def unit(self) -> Path:
         """The unit file."""
         return self.root / "etc/systemd/system" / NAME
+
+    @property
+    def beside_unit(self) -> Path:
+        """The unit file for the rules of the interfaces."""
+        return self.root / "etc/systemd/system" / BESIDE
 
     @property
     def trial(self) -> Path:

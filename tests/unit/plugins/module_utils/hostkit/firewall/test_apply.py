@@ -19,10 +19,9 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.
 )
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.nft import FirewallError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.read import read_settings
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.render import render, render_fallback
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.settings import HostView
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.trial import Trial
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.unit import NAME, UNIT, Paths
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.unit import BESIDE, NAME, UNIT, Paths
 from fakes.network_lab import Host, Lab, folder_in_memory
 
 TRIAL = Trial("t1", "hypercode-firewall-undo-t1", "198.51.100.2 40000 22", 30)
@@ -31,7 +30,7 @@ TRIAL = Trial("t1", "hypercode-firewall-undo-t1", "198.51.100.2 40000 22", 30)
 def wanted(**options: Any) -> Wanted:
     settings, findings = read_settings(options)
     assert findings == []
-    return Wanted(render(settings, HostView()), render_fallback(HostView()))
+    return Wanted.of(settings, HostView())
 
 
 class Bench:
@@ -81,13 +80,16 @@ def bench(lab: Lab) -> Iterator[Bench]:
 
 def test_first_time_then_nothing_to_do(bench: Bench) -> None:
     first = bench.look(wanted())
-    assert (first.loaded, first.rules, first.unit, first.by_hand) == (None, True, True, False)
+    assert (first.loaded, first.rules, first.units, first.by_hand) == (None, True, [NAME, BESIDE], False)
     assert first.actions() == [
         "load the rules",
         "write /etc/hypercode/firewall/fallback.nft",
         "write /etc/hypercode/firewall/rules.nft",
+        "write /etc/hypercode/firewall/interfaces.nft",
         f"write /etc/systemd/system/{NAME}",
+        f"write /etc/systemd/system/{BESIDE}",
         f"enable and start {NAME}",
+        f"enable and start {BESIDE}",
     ]
     bench.begin(wanted())
     assert "dport 443" not in bench.loaded()
@@ -219,7 +221,7 @@ def test_files_alone_need_no_trial(bench: Bench) -> None:
     bench.paths.rules.write_text("# mine now\n")
     bench.host.enabled.clear()
     seen = bench.look(wanted())
-    assert (seen.rules, seen.files, seen.unit) == (False, ["/etc/hypercode/firewall/rules.nft"], True)
+    assert (seen.rules, seen.files, seen.units) == (False, ["/etc/hypercode/firewall/rules.nft"], [NAME, BESIDE])
     bench.firewall.keep(wanted())
     assert not bench.look(wanted()).any
 
@@ -229,9 +231,11 @@ def test_removal_takes_all_of_ours_and_nothing_else(bench: Bench) -> None:
     bench.settle(wanted())
     states = bench.firewall.states()
     assert bench.firewall.traces(states) == [
-        "the table inet hypercode",
+        "the tables hypercode",
         NAME,
+        BESIDE,
         str(bench.paths.unit),
+        str(bench.paths.beside_unit),
         str(bench.paths.folder),
     ]
     bench.firewall.remove(states)

@@ -27,7 +27,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.
     active_rivals,
     rival_findings,
 )
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.settings import HostView
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.settings import HostView, Settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import UnitState
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -62,11 +62,22 @@ def test_ports_of_sshd(tmp_path: Path) -> None:
     # A session that waits on behalf of its user is not where one logs in.
     process(tmp_path, 60, 50, "sshd: deploy@notty", inodes=(8,))
     assert listening_ports(tmp_path) == [2200]
-    assert read_host(tmp_path, sshd("port 22\n"), Session("::1", 1, 2022)).ssh_ports == (22, 2022, 2200)
+    assert read_host(tmp_path, sshd("port 22\n"), Session("::1", 1, 2022), Settings()).ssh_ports == (22, 2022, 2200)
 
 
 def test_without_any_trace_of_sshd_it_is_port_22(tmp_path: Path) -> None:
-    assert read_host(tmp_path, sshd("", 127), None) == HostView((22,), ())
+    assert read_host(tmp_path, sshd("", 127), None, Settings()) == HostView((22,), ())
+
+
+def test_interfaces_on_which_a_container_could_sit_beside_the_host(tmp_path: Path) -> None:
+    kinds = {"eth0": 1, "lo": 772, "wg0": 65534, "br-1234": 1, "vpn0": 1, "ens4": 1, "bond0": 1, "veth12": 1}
+    for name, kind in kinds.items():
+        write(tmp_path, f"sys/class/net/{name}/type", f"{kind}\n")
+    # A port of a bond, or of a bridge, is seen through that.
+    (tmp_path / "sys/class/net/ens4/master").symlink_to("../bond0")
+    settings = Settings(trusted_interfaces=("vpn*",))
+    assert read_host(tmp_path, sshd("", 127), None, settings).interfaces == ("bond0", "eth0")
+    assert read_host(tmp_path / "none", sshd("", 127), None, settings).interfaces == ()
 
 
 def test_the_session_is_found_above_sudo(tmp_path: Path) -> None:

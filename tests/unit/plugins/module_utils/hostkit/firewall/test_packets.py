@@ -13,12 +13,9 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.apply import Wanted
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.read import read_settings
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.render import (
-    removal,
-    render,
-    render_fallback,
-)
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.render import removal, render_fallback
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.settings import HostView
 from fakes import network_lab as net
 from fakes.network_lab import Lab
@@ -37,7 +34,7 @@ SETTINGS: dict[str, Any] = {
     ],
     "log_rate": 0,
 }
-VIEW = HostView((22,), (ip_network(net.RESOLVER),))
+VIEW = HostView((22,), (ip_network(net.RESOLVER),), ("eth0",))
 Probe = tuple[str, str, str, int]
 
 # Who knocks, with what, where, at which port; what it is without our rules, and with them.
@@ -92,7 +89,7 @@ TABLE: list[tuple[Probe, str, str]] = [
 def rules(view: HostView = VIEW, **changes: Any) -> str:
     settings, findings = read_settings({**SETTINGS, **changes})
     assert findings == []
-    return render(settings, view)
+    return Wanted.of(settings, view).all_rules
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.lines import source_matches
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.read import read_settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.render import (
     removal,
@@ -90,9 +91,23 @@ def test_nft_takes_what_the_settings_allow(options: dict[str, Any]) -> None:
 def test_only_our_table_is_named() -> None:
     view = HostView((22,), ())
     for text in (render(read_settings({})[0], view), render_fallback(view), removal()):
-        assert set(re.findall(r"table (\w+ \w+)", re.sub("#.*", "", text))) == {"inet hypercode"}
+        assert set(re.findall(r"table (\w+ \w+)", re.sub("#.*", "", text))) <= {"inet hypercode", "netdev hypercode"}
         assert "flush" not in re.sub("#.*", "", text)
         assert re.sub("#.*\n", "", text).startswith("table inet hypercode {}\ndelete table inet hypercode\n")
+
+
+@pytest.mark.parametrize(
+    ("networks", "text"),
+    [
+        (["0.0.0.0/1", "128.0.0.0"], "ip saddr 0.0.0.0-128.0.0.0 "),
+        (["10.128.0.4/30", "10.0.0.0/9", "10.128.0.0"], "ip saddr { 10.0.0.0-10.128.0.0, 10.128.0.4/30 } "),
+        (["10.0.0.0/9", "10.128.0.0/9"], "ip saddr 10.0.0.0/8 "),
+        (["2001:db8::", "2001:db8::1/128", "2001:db8::2"], "ip6 saddr 2001:db8::-2001:db8::2 "),
+    ],
+)
+def test_networks_that_touch_are_written_as_nft_lists_them(networks: list[str], text: str) -> None:
+    """Else a host that went back to a listing would seem to have other rules than it has."""
+    assert source_matches([ip_network(network) for network in networks]) == [text]
 
 
 def test_the_same_settings_give_the_same_text() -> None:
