@@ -226,6 +226,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.judge import host_findings, report
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.nft import FirewallError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.read import OPTIONS, read_settings
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.rivals import replaceable
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.trial import Trial, one_at_a_time
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.unit import Paths
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import UnitError
@@ -344,7 +345,8 @@ def confirm(module: AnsibleModule, firewall: Firewall) -> dict[str, Any]:
         if not firewall.confirm(trial):
             return {**answer, "undone": True}
     settings, _findings = read_settings({name: module.params[name] for name in OPTIONS})
-    rivals = [name for name in firewall.rivals(firewall.states()) if name in settings.replace]
+    may_go = replaceable(ROOT, settings.replace)
+    rivals = [name for name in firewall.rivals(firewall.states()) if name in may_go]
     firewall.replace(rivals)
     return {**answer, "changed": True, "confirmed": True}
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import engine, hosts, inventory, registry, source
+from . import engine, hosts, inventory, neighbours, registry, source
 from .shell import TestbedError, fail
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--name", required=True, help="name of the bed, such as molecule-default")
     parser.add_argument("--host-kind", default="bare", choices=["bare", "docker"], help="what is on the hosts already")
     parser.add_argument("--hosts", nargs="*", default=[], help="names of the hosts")
+    parser.add_argument("--probers", action="store_true", help="with a private network too, and a prober on each")
     parser.add_argument("--inventory", type=Path, help="folder in which to write how the hosts are reached")
     arguments = parser.parse_args()
     bed = hosts.Bed(arguments.name, ROOT / ".cache" / "testbed" / arguments.name, "molecule", arguments.host_kind)
@@ -28,6 +29,8 @@ def main() -> int:
             engine.start()
             hosts.up(bed, arguments.hosts)
             registry.up(bed)
+            if arguments.probers:
+                neighbours.up(bed, arguments.hosts)
             inventory.write(bed, arguments.inventory, arguments.hosts, hosts_file="testbed.yml")
         elif arguments.verb == "reboot":
             for host in arguments.hosts:

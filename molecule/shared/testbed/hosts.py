@@ -12,10 +12,11 @@ from . import images
 from .shell import TestbedError, docker, run, step
 
 LABEL = "hypercode.testbed"
-# "The internet" of the test beds (TEST-NET-2): half for the sandbox, half for the scenarios, so that both can be up.
+# "The internet" of the test beds (TEST-NET-2): half for the sandbox, a quarter for the scenarios: both can be up.
+# The rest is for the private network of a scenario (neighbours.py) and for the containers on its hosts.
 RANGES = {
     "sandbox": ("198.51.100.0/25", "2001:db8:51::/64", "198.51.100."),
-    "molecule": ("198.51.100.128/25", "2001:db8:52::/64", "198.51.100."),
+    "molecule": ("198.51.100.128/26", "2001:db8:52::/64", "198.51.100."),
 }
 REGISTRY_OFFSET = 2
 FIRST_HOST_OFFSET = 11
@@ -186,7 +187,8 @@ def hosts_of(bed: Bed) -> list[str]:
     names = docker(
         "ps", "--all", "--filter", f"label={LABEL}={bed.name}", "--filter", f"name=^{prefix}", "--format", "{{.Names}}"
     ).splitlines()
-    return sorted(name.removeprefix(prefix) for name in names if not name.endswith("-registry"))
+    neighbours = ("registry", "outsider", "neighbour")
+    return sorted(short for name in names if (short := name.removeprefix(prefix)) not in neighbours)
 
 
 def ssh_words(bed: Bed, host: str) -> list[str]:

@@ -180,6 +180,21 @@ def host_image(kind: str) -> str:
     return image
 
 
+PROBER_LINES = (
+    "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends nmap iproute2 && apt-get clean",
+)
+
+
+def prober_image() -> str:
+    """Make the image of a machine that knocks at hosts from outside: nmap, and Python for what nmap does not do."""
+    base = app_base()
+    image = f"{PREFIX}/prober:{digest_of(base, PROBER_LINES)}"
+    if not exists(image):
+        with step("Building the image of the probers (once)"):
+            build(image, base, PROBER_LINES)
+    return image
+
+
 def app_base() -> str:
     image = f"{PREFIX}/app-root:{digest_of(APP_PACKAGES, APP_EXCLUDES)}"
     if not exists(image):

@@ -161,7 +161,7 @@ class Firewall:
 
     def replace(self, rivals: Sequence[str]) -> list[str]:
         """Switch off other firewalls, once our rules are proved."""
-        return switch_off(rivals, self._run, self._systemd)
+        return switch_off(rivals, self._run, self._systemd, self._paths.root)
 
     def traces(self, states: dict[str, UnitState]) -> list[str]:
         """What there is to remove."""

@@ -11,7 +11,7 @@ from typing import Any
 from ..finding import ERROR, Finding
 from .host import Session, cuts_off, outside_among
 from .read import ssh_port_opened
-from .rivals import rival_findings
+from .rivals import replaceable, rival_findings
 from .settings import HostView, Ports, Settings
 
 
@@ -19,7 +19,7 @@ def host_findings(
     settings: Settings, view: HostView, session: Session | None, root: Path, rivals: Sequence[str], host: str
 ) -> list[Finding]:
     """What keeps these settings from being applied to this host. Without a session, nobody is cut off."""
-    found = rival_findings(rivals, settings.replace, host)
+    found = rival_findings(rivals, replaceable(root, settings.replace), host)
     for port in settings.open_ports:
         # Those that the settings name themselves have been judged with them.
         for ssh in sorted({*view.ssh_ports} - {*settings.ssh_ports}):

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..command import CommandResult
 from ..finding import ERROR, Finding
 from ..units import Systemd, UnitState
 from .nft import FirewallError, Run
@@ -15,15 +17,21 @@ from .nft import FirewallError, Run
 UNITS = ("ufw.service", "firewalld.service", "nftables.service")
 _UFW_ON = re.compile(r"^\s*ENABLED\s*=\s*[\"']?yes", re.MULTILINE | re.IGNORECASE)
 _FLUSH = re.compile(r"^\s*flush\s+ruleset", re.MULTILINE)
+# What filters nothing. Applied until nothing goes away any more, since a table is empty once its chains are gone.
+_EMPTY = re.compile(
+    r"^\s*flush\s+ruleset\s*;?\s*$|\btype\s+filter\s+hook\s+\w+\s+priority\s+[\w -]+;(?:\s*policy\s+accept\s*;)?"
+    r"|\bchain\s+[\w.-]+\s*\{\s*\}|\btable\s+\w+\s+[\w.-]+\s*\{\s*\}",
+    re.MULTILINE,
+)
 _WHAT = {
     "ufw": "ufw is switched on",
     "firewalld": "firewalld runs, or starts at boot",
-    "nftables": "nftables.service is switched on, and its /etc/nftables.conf flushes the rules of everyone, ours too",
+    "nftables": "nftables.service is switched on. At the latest at shutdown it flushes all rules, ours too",
 }
 _OFF = {
     "ufw": "ufw disable",
     "firewalld": "systemctl disable --now firewalld",
-    "nftables": "systemctl disable nftables (do not stop it: that flushes every rule)",
+    "nftables": "systemctl disable nftables, then restart the host (stopping it now would flush every rule)",
 }
 
 
@@ -35,13 +43,33 @@ def active_rivals(root: Path, states: Mapping[str, UnitState]) -> list[str]:
         found.append("ufw")
     if _in_use(states["firewalld.service"]):
         found.append("firewalld")
-    if _in_use(states["nftables.service"]) and _FLUSH.search(_text(root / "etc/nftables.conf")):
+    # It flushes every rule when it is stopped, and with that at each shutdown, while containers still run.
+    nftables = states["nftables.service"]
+    if _in_use(nftables) and (nftables.running or _FLUSH.search(_text(root / "etc/nftables.conf"))):
         found.append("nftables")
     return found
 
 
+def replaceable(root: Path, replace: Sequence[str]) -> tuple[str, ...]:
+    """Which may be switched off: those that the operator names, and nftables.service where its file holds no rule at
+    all, as distributions ship it."""
+    return (*replace, *(("nftables",) if holds_no_rule(_text(root / "etc/nftables.conf")) else ()))
+
+
+def holds_no_rule(text: str) -> bool:
+    """Whether a file for nft has tables with empty chains that accept everything, and nothing else."""
+    code = re.sub(r"#.*", "", text)
+    while code != (code := _EMPTY.sub("", code)):
+        pass
+    return not code.strip()
+
+
 def _in_use(state: UnitState) -> bool:
-    return state.exists and not state.masked and (state.running or state.file in ("enabled", "enabled-runtime"))
+    return state.exists and not state.masked and (state.running or _at_boot(state))
+
+
+def _at_boot(state: UnitState) -> bool:
+    return state.exists and not state.masked and state.file in ("enabled", "enabled-runtime")
 
 
 def rival_findings(active: Sequence[str], replace: Sequence[str], host: str) -> list[Finding]:
@@ -60,7 +88,7 @@ def rival_findings(active: Sequence[str], replace: Sequence[str], host: str) -> 
     ]
 
 
-def switch_off(names: Sequence[str], run: Run, systemd: Systemd) -> list[str]:
+def switch_off(names: Sequence[str], run: Run, systemd: Systemd, root: Path) -> list[str]:
     """Switch these off for good; return what was done. FirewallError when one cannot be."""
     done = []
     for name in names:
@@ -69,8 +97,7 @@ def switch_off(names: Sequence[str], run: Run, systemd: Systemd) -> list[str]:
         elif name == "firewalld":
             answer = systemd.call("disable", "--now", "firewalld.service")
         else:
-            # Stopping it would flush Docker's rules and ours.
-            answer = systemd.call("disable", "nftables.service")
+            answer = _stop_without_flush(systemd, root / "run/systemd/system/nftables.service.d")
         if answer.code:
             reason = (answer.stderr or answer.stdout).strip().splitlines()
             raise FirewallError(
@@ -79,6 +106,18 @@ def switch_off(names: Sequence[str], run: Run, systemd: Systemd) -> list[str]:
             )
         done.append(f"switch off {name}")
     return done
+
+
+def _stop_without_flush(systemd: Systemd, folder: Path) -> CommandResult:
+    """Stopped as it is, it would flush Docker's rules and ours. Its own stay loaded until the next boot."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+    try:
+        (folder / "hypercode.conf").write_text("[Service]\nExecStop=\n", encoding="utf-8")
+        systemd.reload_files()
+        return systemd.call("disable", "--now", "nftables.service")
+    finally:
+        shutil.rmtree(folder)
+        systemd.reload_files()
 
 
 def _text(path: Path) -> str:

@@ -14,16 +14,17 @@ RULES = f"{_FOLDER}/rules.nft"
 FALLBACK = f"{_FOLDER}/fallback.nft"
 INTERFACES = f"{_FOLDER}/interfaces.nft"
 
-# Without default dependencies it need not wait for the basic system: it starts as soon as there are files. Everything
-# that brings up a network (networkd, ifupdown, NetworkManager, cloud-init) comes after network-pre.target, which is
-# only there when someone wants it. nftables.service would flush our table if it came later.
+# Without default dependencies it need not wait for the basic system: it starts as soon as there are files, and whatever
+# listens comes after sysinit.target. Everything that brings up a network (networkd, ifupdown, NetworkManager,
+# cloud-init) comes after network-pre.target, which is only there when someone wants it. nftables.service would flush
+# our table if it came later.
 UNIT = f"""\
 [Unit]
 Description=Firewall of hypercode.deploy
 Documentation=file:{RULES}
 DefaultDependencies=no
 Wants=network-pre.target
-Before=network-pre.target docker.service shutdown.target
+Before=sysinit.target network-pre.target docker.service shutdown.target
 After=local-fs.target systemd-modules-load.service nftables.service
 Conflicts=shutdown.target
 ConditionPathExists={RULES}

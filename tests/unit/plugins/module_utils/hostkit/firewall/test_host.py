@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,13 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.rivals import (
     UNITS,
     active_rivals,
+    holds_no_rule,
+    replaceable,
     rival_findings,
+    switch_off,
 )
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.settings import HostView, Settings
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import UnitState
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import Systemd, UnitState
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 SESSION = Session("198.51.100.2", 40000, 22)
@@ -172,7 +176,7 @@ ON, OFF, GONE = UnitState("loaded", "active", "exited", "enabled"), UnitState("l
         ((GONE, UnitState("loaded", file="enabled"), GONE), "", "", ["firewalld"]),
         ((GONE, UnitState("masked", file="masked"), GONE), "", "", []),
         ((GONE, GONE, ON), "", "#!/usr/sbin/nft -f\n\nflush ruleset\n", ["nftables"]),
-        ((GONE, GONE, ON), "", "# flush ruleset\n", []),
+        ((GONE, GONE, UnitState("loaded", file="enabled")), "", "# flush ruleset\n", []),
     ],
 )
 def test_other_firewalls(tmp_path: Path, states: Any, ufw: str, conf: str, active: list[str]) -> None:
@@ -184,3 +188,59 @@ def test_other_firewalls(tmp_path: Path, states: Any, ufw: str, conf: str, activ
     for finding in rival_findings(found, [], "web1"):
         assert "on web1" in finding.message
         assert f"firewall_replace: [{finding.name}]" in finding.fix
+
+
+STOCK = """#!/usr/sbin/nft -f
+
+flush ruleset  # all of it
+
+table inet filter {
+\tchain input {
+\t\ttype filter hook input priority filter;
+\t}
+\tchain output { type filter hook output priority 0; policy accept; }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "empty"),
+    [
+        (STOCK, True),
+        ("flush ruleset\n", True),
+        ("", True),
+        (STOCK.replace("priority filter;", "priority filter; policy drop;"), False),
+        (STOCK.replace("priority filter;", "priority filter; tcp dport 25 drop;"), False),
+        (STOCK + 'include "/etc/nftables.d/*.nft"\n', False),
+        (STOCK + "table ip nat {\n chain x {\n type nat hook prerouting priority 0;\n }\n}\n", False),
+        (STOCK + "define lan = 10.0.0.0/8\n", False),
+    ],
+)
+def test_a_file_without_any_rule_is_no_firewall(tmp_path: Path, text: str, empty: bool) -> None:
+    """As distributions ship it, and as the presets of a first boot switch it on."""
+    write(tmp_path, "etc/nftables.conf", text)
+    assert holds_no_rule(text) == empty
+    assert replaceable(tmp_path, ["ufw"]) == (("ufw", "nftables") if empty else ("ufw",))
+
+
+def test_nftables_that_waits_for_the_shutdown_is_a_rival(tmp_path: Path) -> None:
+    """Disabled, it is still active until it is stopped, and that flushes every rule while containers still run."""
+    write(tmp_path, "etc/nftables.conf", "")
+    states = dict.fromkeys(UNITS, GONE)
+    assert active_rivals(tmp_path, states | {"nftables.service": replace(ON, file="disabled")}) == ["nftables"]
+    assert active_rivals(tmp_path, states | {"nftables.service": OFF}) == []
+
+
+def test_nftables_is_stopped_without_its_flush(tmp_path: Path) -> None:
+    folder = tmp_path / "run/systemd/system/nftables.service.d"
+    seen: list[tuple[list[str], bool]] = []
+
+    def run(argv: list[str]) -> CommandResult:
+        override = folder / "hypercode.conf"
+        seen.append((argv[-2:], override.exists() and "ExecStop=\n" in override.read_text()))
+        return CommandResult(0)
+
+    switch_off(["nftables"], run, Systemd(run, "web1"), tmp_path)
+    assert [overridden for argv, overridden in seen if argv == ["--now", "nftables.service"]] == [True]
+    assert seen[-1][0][-1] == "daemon-reload"
+    assert not folder.exists()

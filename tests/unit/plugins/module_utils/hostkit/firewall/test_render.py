@@ -139,7 +139,7 @@ def test_what_is_no_internet(address: str, private: bool) -> None:
 def test_the_unit_stands_before_the_network_and_before_docker() -> None:
     text = Path(__file__).resolve().parents[6].joinpath("plugins/module_utils/hostkit/firewall/unit.py").read_text()
     assert "DefaultDependencies=no" in text
-    assert re.search(r"^Before=.*network-pre\.target.*docker\.service", text, re.MULTILINE)
+    assert re.search(r"^Before=sysinit\.target network-pre\.target docker\.service", text, re.MULTILINE)
     assert re.search(r"^Wants=network-pre\.target", text, re.MULTILINE)
     assert re.search(r"^WantedBy=sysinit\.target", text, re.MULTILINE)
     assert not re.search(r"^ExecStop", text, re.MULTILINE)

@@ -1,0 +1,49 @@
+"""Machines around the hosts of a bed: a private network beside the public one, and a prober on each.
+
+The prober `outsider` is on the public network, `neighbour` on the private one. They run nothing until they are told to.
+"""
+
+from __future__ import annotations
+
+from . import hosts, images
+from .hosts import LABEL, Bed
+from .shell import docker, step
+
+PRIVATE = ("198.51.100.192/27", "2001:db8:53::/64")
+_PRIVATE_PREFIX = "198.51.100."
+_HOST_OFFSET = 203  # web1 has .203 on the private network
+PROBERS = {"outsider": "198.51.100.132", "neighbour": "198.51.100.196"}
+
+
+def private_network(bed: Bed) -> str:
+    return f"{bed.network}-private"
+
+
+def private_address(index: int) -> str:
+    return f"{_PRIVATE_PREFIX}{_HOST_OFFSET + index}"
+
+
+def up(bed: Bed, names: list[str]) -> None:
+    """Put the hosts on the private network as well, and start the probers. What is there already stays."""
+    image = images.prober_image()
+    with step("Adding a private network, and probers on both"):
+        private = private_network(bed)
+        if not docker("network", "ls", "--quiet", "--filter", f"name=^{private}$"):
+            # Its name comes after that of the public one, which so keeps the hosts' default route. Not `--internal`:
+            # the outer engine would drop what the neighbour sends to other addresses of the hosts.
+            label = ("--label", f"{LABEL}={bed.name}")
+            subnets = [word for subnet in PRIVATE for word in ("--subnet", subnet)]
+            docker("network", "create", *label, "--ipv6", *subnets, private)
+        for index, name in enumerate(names):
+            container = bed.container(name)
+            if private not in docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", container):
+                docker("network", "connect", "--ip", private_address(index), private, container)
+        for prober, network in (("outsider", bed.network), ("neighbour", private)):
+            if hosts.state_of(bed.container(prober)) != "running":
+                docker("rm", "--force", bed.container(prober), check=False)
+                docker(
+                    *f"run --detach --init --name {bed.container(prober)} --hostname {prober}".split(),
+                    *f"--network {network} --ip {PROBERS[prober]} --label {LABEL}={bed.name}".split(),
+                    *"--cap-add NET_ADMIN --cap-add NET_RAW".split(),
+                    *(image, "sleep", "infinity"),
+                )
