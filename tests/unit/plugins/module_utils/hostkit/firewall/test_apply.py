@@ -21,7 +21,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.read import read_settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.render import render, render_fallback
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.settings import HostView
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.trial import Trial
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.trial import Trial
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.unit import NAME, UNIT, Paths
 from fakes.network_lab import Host, Lab, folder_in_memory
 
