@@ -10,9 +10,9 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
-from ansible_collections.hypercode.deploy.plugins.plugin_utils.lenient_action import LenientAction, plain, unevaluated
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.lenient_action import LenientAction
 
 _OURS = ("phase", "token", "fresh_connection")
 _PAUSE = 1.0  # seconds between two attempts to connect
@@ -50,7 +50,7 @@ class ProvedAction(LenientAction):
         """Judge, apply, confirm."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._task_vars = task_vars or {}
-        options, findings = self._options()
+        options, findings = self.read_options(self.arguments, self.prefix, self.judge)
         if options.get("state") == "validated":
             return {**result, "changed": False, "findings": [finding.as_dict() for finding in findings]}
         if findings:
@@ -62,21 +62,6 @@ class ProvedAction(LenientAction):
         if trial and not answer.get("failed"):
             answer = self._prove(answer, str(trial["token"]), float(trial["seconds"]))
         return {**result, **answer}
-
-    def _options(self) -> tuple[dict[str, Any], list[Finding]]:
-        """The options, and everything that is wrong with them."""
-        args = self._task.args
-        broken = unevaluated(args)
-        findings = [
-            _wrong_option(f"{self.prefix}{name}", f"{self.prefix}{name} cannot be evaluated: {why}.")
-            for name, why in broken.items()
-        ]
-        self._task.args = {name: value for name, value in args.items() if name not in broken}
-        try:
-            options = plain(self.validate_argument_spec(argument_spec=self.arguments)[1])
-        except AnsibleActionFail as error:
-            return {"state": args.get("state")}, [*findings, _wrong_option("options", str(error))]
-        return options, [*findings, *self.judge(options)]
 
     def _module(self, **step: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(
@@ -142,7 +127,3 @@ class ProvedAction(LenientAction):
             "msg": f"{host} could not be reached over a new connection within {seconds:.0f} s of {self.loaded}."
             f" {state}{why} Fix: {self.fix}, then run again.",
         }
-
-
-def _wrong_option(name: str, message: str) -> Finding:
-    return Finding("option", "error", name, message, "Correct this option, or a variable that it uses.")
