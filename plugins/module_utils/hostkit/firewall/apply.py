@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files import write_file
+from ..trial import Trial
 from ..units import Systemd, UnitState, WantedUnit, apply_units
 from .beside import render_beside
 from .nft import FirewallError, Nft, Run
 from .render import removal, render, render_fallback
 from .rivals import UNITS, active_rivals, switch_off
 from .settings import HostView, Settings
-from .trial import Trial, Trials
+from .trial import Trials
 from .unit import BESIDE, BESIDE_UNIT, NAME, UNIT, Paths
 
 OURS = (NAME, BESIDE)
