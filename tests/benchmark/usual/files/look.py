@@ -1,7 +1,9 @@
 #!/usr/bin/python3
-"""Prints, as JSON, this host's current release, its number of services, and every path that the roles manage."""
+"""Prints, as JSON, this host's current release, its number of services, the ports of sshd, and every path that the roles
+manage."""
 
 import json
+import subprocess
 from pathlib import Path
 
 STATE = Path("/var/lib/hypercode/trees")
@@ -12,7 +14,9 @@ def look() -> dict[str, object]:
     trees = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(STATE.glob("*.json"))]
     release = json.loads((CURRENT / "release.json").read_text(encoding="utf-8"))
     # Names only: the records hold check sums, and one of them is of a password.
+    sshd = subprocess.run(["sshd", "-T"], capture_output=True, text=True, check=True).stdout.split("\n")
     return {
+        "ssh_ports": sorted(line.split()[1] for line in sshd if line.startswith("port ")),
         "release": str(CURRENT.readlink()),
         "services": len(release["services"]),
         "paths": sorted({path for tree in trees for kind in ("files", "links", "folders") for path in tree[kind]}),
