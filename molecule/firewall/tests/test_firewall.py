@@ -298,5 +298,5 @@ def test_it_can_be_taken_away(host, inventory):
     assert done.code == 0, done.output
     assert done.changes == predicted.changes
     assert "hypercode" not in stack.root(host, "nft list tables")
-    assert "firewall" not in stack.root(host, "ls -R /etc/hypercode /etc/systemd/system /run/hypercode")
+    assert "firewall" not in stack.root(host, "ls -R /etc/hypercode /etc/systemd/system")
     assert playbook.play(inventory=inventory, playbook=str(remove)).changed("web1") == 0
