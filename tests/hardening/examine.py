@@ -13,6 +13,7 @@ import yaml
 
 from . import lynis, reasons, target
 from .checks import POINTS
+from .checks.kernel import configured
 from .facts import Facts, UnreadableError, split
 from .points import Judged, Point, State, Verdict
 
@@ -61,7 +62,7 @@ def examine(host: target.Target) -> Result:
         facts = probe(host)
         judged = [judge(point, facts) for point in POINTS]
     found = report.result()
-    judged += lynis.judge(found, book.titles, shared=facts.is_container, promised=facts.promised)
+    judged += lynis.judge(found, book.titles, atboot=configured(facts) if facts.is_container else None)
     return Result(judged, book, reasons.problems(judged, book), found.index)
 
 

@@ -29,6 +29,8 @@ class Report:
     executed: tuple[str, ...]
     said: Mapping[str, tuple[str, ...]]
     named: Mapping[str, tuple[str, ...]]
+    # Settings of the kernel that KRNL-6000 named, with the values that Lynis would have.
+    preferred: Mapping[str, tuple[str, ...]]
 
 
 def run(target: Target) -> Report:
@@ -56,6 +58,7 @@ def read(text: str) -> Report:
             values[match[1]] = match[2]
     said: dict[str, list[str]] = {}
     named: dict[str, list[str]] = {}
+    preferred: dict[str, tuple[str, ...]] = {}
     for entry in [*lists.get("warning", []), *lists.get("suggestion", [])]:
         test, words, details = [*entry.split("|"), "", ""][:3]
         said.setdefault(test, []).append(words)
@@ -66,6 +69,7 @@ def read(text: str) -> Report:
         if test == "KRNL-6000" and kind == "sysctl":
             facts = dict(field.partition(":")[::2] for field in fields.split(";"))
             named.setdefault(test, []).append(facts["field"])
+            preferred[facts["field"]] = tuple(re.split(r"[| ]", facts["prefval"]))
     executed = tuple(name for name in values.get("tests_executed", "").split("|") if name)
     if not executed or "hardening_index" not in values:
         raise TestbedError(
@@ -77,21 +81,22 @@ def read(text: str) -> Report:
         executed,
         {test: tuple(dict.fromkeys(words)) for test, words in said.items()},
         {test: tuple(sorted(set(names))) for test, names in named.items()},
+        preferred,
     )
 
 
-def judge(report: Report, titles: Mapping[str, str], *, shared: bool, promised: Mapping[str, str]) -> list[Judged]:
+def judge(report: Report, titles: Mapping[str, str], *, atboot: Mapping[str, str] | None = None) -> list[Judged]:
     """Return a point for each test, with the title that we give it; Lynis's own words stand in where there is none.
 
-    `shared` says that the host has its kernel in common with others. Settings of the kernel are then judged as the role
-    would set them.
+    `atboot` is for a host that shares its kernel: what a server would set at boot. Shared settings are judged by that.
     """
     judged = []
     for test in sorted({*report.executed, *report.said} - PASSING.keys()):
         where = report.named.get(test, ())
         found = test in report.said
-        if test == "KRNL-6000" and shared:
-            where = tuple(key for key in where if key.startswith("net.") or key not in promised)
+        if test == "KRNL-6000" and atboot is not None:
+            right = {key for key, values in report.preferred.items() if atboot.get(key) in values}
+            where = tuple(key for key in where if key.startswith("net.") or key not in right)
             found = bool(where)
         title = titles.get(test) or "; ".join(report.said.get(test, ())) or test
         judged.append(Judged(f"lynis-{test}", GROUP, title, not_met(*where) if found else MET))

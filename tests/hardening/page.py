@@ -65,6 +65,13 @@ def why(item: Judged, book: Book) -> str:
     return f"{reason.reason} *To meet it:* {reason.meet}" if reason.meet else reason.reason
 
 
+def beside(item: Judged, book: Book) -> str:
+    """Return why a point does not apply here, and what holds on a server where it is not met."""
+    if item.id not in book.reasons:
+        return item.verdict.note
+    return f"{item.verdict.note} On a server that does not meet it: {why(item, book)}"
+
+
 def families(items: Sequence[Judged]) -> Iterator[tuple[str, str]]:
     """Give Lynis's tests by the word that they begin with."""
     names = [item.id.removeprefix("lynis-").rpartition("-") for item in items]
@@ -100,7 +107,7 @@ def render(judged: Sequence[Judged], book: Book) -> str:
             lines += table(["Point", "What"], ([f"`{item.id}`", item.title] for item in items))
     lines += ["## Does not apply", ""]
     rows = [
-        [f"`{item.id}`", item.title, item.verdict.note]
+        [f"`{item.id}`", item.title, beside(item, book)]
         for _group, items in groups(judged, State.NOT_APPLICABLE)
         for item in items
     ]

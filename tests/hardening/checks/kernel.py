@@ -61,7 +61,6 @@ _WANTED: tuple[tuple[str, str, Mapping[str, str]], ...] = (
     ("own-kernel-pointers", "Kernel addresses are hidden", {"kernel.kptr_restrict": "1 2"}),
     ("own-kernel-log", "Only root reads the kernel's log", {"kernel.dmesg_restrict": "1"}),
     ("own-kernel-bpf", "Only root loads BPF programs", {"kernel.unprivileged_bpf_disabled": "1 2"}),
-    ("own-kernel-bpf-jit", "Compiled BPF programs are hardened", {"net.core.bpf_jit_harden": "2"}),
     ("own-kernel-sysrq", "The keyboard gives the kernel no orders", {"kernel.sysrq": "0"}),
     (
         "own-kernel-links",

@@ -57,7 +57,7 @@ hardening_index=67
 def test_lynis() -> None:
     report = lynis.read(REPORT)
     assert (report.version, report.index) == ("3.1.4", 67)
-    judged = {item.id: item for item in lynis.judge(report, {"SSH-7408": "Ours"}, shared=False, promised={})}
+    judged = {item.id: item for item in lynis.judge(report, {"SSH-7408": "Ours"}, atboot=None)}
     assert judged["lynis-SSH-7408"].title == "Ours"
     assert judged["lynis-SSH-7408"].verdict == not_met("LogLevel", "MaxAuthTries")
     assert judged["lynis-KRNL-6000"].verdict.where == ("kernel.kptr_restrict", "net.ipv4.conf.all.log_martians")
@@ -68,9 +68,13 @@ def test_lynis() -> None:
 
 
 def test_lynis_on_a_host_that_shares_its_kernel() -> None:
-    promised = {"kernel.kptr_restrict": "2"}
-    judged = {item.id: item for item in lynis.judge(lynis.read(REPORT), {}, shared=True, promised=promised)}
-    assert judged["lynis-KRNL-6000"].verdict.where == ("net.ipv4.conf.all.log_martians",)
+    def named(value: str) -> tuple[str, ...]:
+        atboot = {"kernel.kptr_restrict": value, "net.ipv4.conf.all.log_martians": "1"}
+        judged = {item.id: item for item in lynis.judge(lynis.read(REPORT), {}, atboot=atboot)}
+        return judged["lynis-KRNL-6000"].verdict.where
+
+    assert named("2") == ("net.ipv4.conf.all.log_martians",)
+    assert named("1") == ("kernel.kptr_restrict", "net.ipv4.conf.all.log_martians")
 
 
 @pytest.mark.parametrize("text", ["", "hardening_index=1\n", "tests_executed=A|\n"])
