@@ -33,7 +33,9 @@ met and `tests/hardening/reasons.yml` does not say why, or when a reason there i
 - **Where**: the services, files or settings that do not meet the point. Nothing there means the host as a whole.
 - **Why**: why the toolkit leaves it so, and how you meet it yourself.
 
-Your host can differ, by what you set and by what else is on it. Run the command with your inventory to see it.
+The host is one of the sandbox: a container that boots like a server. What it shares with its machine does not apply
+there; settings of the kernel are judged by what a server sets at boot. Your host can differ, by what you set and by
+what else is on it. Run the command with your inventory to see it; Lynis must be installed there.
 """
 
 
