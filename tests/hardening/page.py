@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from .lynis import GROUP as LYNIS
 from .lynis import PASSING
 from .points import Judged, State
-from .reasons import Book
+from .reasons import Book, Reason
 
 COMMAND = "tests/hardening/table -i inventories/sandbox --host web1"
 HEAD = f"""\
@@ -57,21 +58,35 @@ def groups(judged: Sequence[Judged], state: State) -> Iterator[tuple[str, list[J
     for group in dict.fromkeys(item.group for item in judged):
         chosen = [item for item in judged if item.group == group and item.verdict.state is state]
         if chosen:
-            yield group, chosen
+            yield group, sorted(chosen, key=natural)
 
 
-def why(item: Judged, book: Book) -> str:
-    reason = book.reasons.get(item.id)
-    if reason is None:
-        return "No reason is given."
-    return f"{reason.reason} *To meet it:* {reason.meet}" if reason.meet else reason.reason
+def natural(item: Judged) -> list[tuple[int, str]]:
+    """Return what sorts 5.1.5 before 5.1.15."""
+    return [(int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", item.id)]
 
 
-def beside(item: Judged, book: Book) -> str:
-    """Return why a point does not apply here, and what holds on a server where it is not met."""
-    if item.id not in book.reasons:
-        return item.verdict.note
-    return f"{item.verdict.note} On a server that does not meet it: {why(item, book)}"
+class Explained:
+    """Gives the reason of each point, in full the first time."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._first: dict[Reason, str] = {}
+
+    def why(self, item: Judged) -> str:
+        reason = self._book.reasons.get(item.id)
+        if reason is None:
+            return "No reason is given."
+        first = self._first.setdefault(reason, item.id)
+        if first != item.id:
+            return f"As `{first}`."
+        return f"{reason.reason} *To meet it:* {reason.meet}" if reason.meet else reason.reason
+
+    def beside(self, item: Judged) -> str:
+        """Return why a point does not apply here, and what holds on a server that does not meet it."""
+        if item.id not in self._book.reasons:
+            return item.verdict.note
+        return f"{item.verdict.note} On a server that does not meet it: {self.why(item)}"
 
 
 def families(items: Sequence[Judged]) -> Iterator[tuple[str, str]]:
@@ -94,9 +109,10 @@ def summary(judged: Sequence[Judged]) -> list[str]:
 
 def render(judged: Sequence[Judged], book: Book) -> str:
     """Return the page."""
+    explained = Explained(book)
     lines = [HEAD, *summary(judged), "## Not met", ""]
     for group, items in groups(judged, State.NOT_MET):
-        rows = [[f"`{i.id}`", i.title, ", ".join(i.verdict.where), why(i, book)] for i in items]
+        rows = [[f"`{i.id}`", i.title, ", ".join(i.verdict.where), explained.why(i)] for i in items]
         lines += [f"### {group}", "", *table(["Point", "What", "Where", "Why"], rows)]
     lines += ["## Met", ""]
     for group, items in groups(judged, State.MET):
@@ -109,7 +125,7 @@ def render(judged: Sequence[Judged], book: Book) -> str:
             lines += table(["Point", "What"], ([f"`{item.id}`", item.title] for item in items))
     lines += ["## Does not apply", ""]
     rows = [
-        [f"`{item.id}`", item.title, beside(item, book)]
+        [f"`{item.id}`", item.title, explained.beside(item)]
         for _group, items in groups(judged, State.NOT_APPLICABLE)
         for item in items
     ]

@@ -14,6 +14,10 @@ from testbed.shell import TestbedError, run
 
 OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR")
 
+# root may have no sudo, and nobody is there to type a password.
+AS_ROOT = '[ "$(id -u)" = 0 ] && exec sh -s; exec sudo -n sh -s'
+SSH_FAILED = 255
+
 
 @dataclass(frozen=True)
 class Target:
@@ -24,7 +28,7 @@ class Target:
 
     def script(self, text: str, timeout: float = 120) -> str:
         """Run a shell script as root and return what it printed. Raises TestbedError when it fails."""
-        words = [*self.ssh, "sudo -n sh -s"]
+        words = [*self.ssh, AS_ROOT]
         try:
             done = subprocess.run(words, input=text.encode(), capture_output=True, check=False, timeout=timeout)
         except subprocess.TimeoutExpired as error:
@@ -33,8 +37,19 @@ class Target:
         out, wrong = (data.decode("utf-8", errors="replace") for data in (done.stdout, done.stderr))
         if done.returncode != 0:
             tail = "\n".join((wrong.strip() or out.strip()).splitlines()[-10:])
-            raise TestbedError(f"{self.name}: the command on the host failed with {done.returncode}:\n{tail}")
+            raise TestbedError(
+                f"{self.name}: {failure(done.returncode, wrong)}\n{tail}\nBy hand: {shlex.join(self.ssh)}"
+            )
         return out
+
+
+def failure(code: int, wrong: str) -> str:
+    """Return what went wrong, and the fix, by ssh's exit code and what was said."""
+    if code == SSH_FAILED:
+        return "ssh does not get in. Fix: look at the address, the key and known_hosts."
+    if "password is required" in wrong:
+        return "sudo asks for a password. Fix: take a user whose sudo asks for none."
+    return f"what was run there ended with {code}. Fix: what it said stands below."
 
 
 def find(root: Path, inventory: Path, host: str) -> Target:

@@ -158,6 +158,13 @@ def test_page(tmp_path: Path) -> None:
     assert text == page.render(judged, known)
 
 
+def test_a_reason_is_written_once(tmp_path: Path) -> None:
+    known = book(tmp_path, {"points": ["debian-5.1.15", "debian-5.1.5"], "reason": "Because."})
+    text = page.render([item("debian-5.1.15", not_met()), item("debian-5.1.5", not_met())], known)
+    assert text.count("Because.") == 1
+    assert "| `debian-5.1.15` | Title of debian-5.1.15 |  | As `debian-5.1.5`. |" in text
+
+
 def test_connection() -> None:
     variables = {
         "ansible_host": "198.51.100.7",
@@ -170,5 +177,7 @@ def test_connection() -> None:
     assert words[-1] == "deploy@198.51.100.7"
     assert [*words[-7:-1]] == ["-i", "/keys/id", "-p", "2222", "-o", "UserKnownHostsFile=/a b"]
     assert target.words("web1", {})[-1] == "web1"
+    assert "does not get in" in target.failure(255, "Connection refused")
+    assert "sudo asks for a password" in target.failure(1, "sudo: a password is required")
     with pytest.raises(TestbedError, match="Only hosts behind ssh"):
         target.words("web1", {"ansible_connection": "docker"})
