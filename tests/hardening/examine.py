@@ -27,7 +27,9 @@ class Result:
     judged: Sequence[Judged]
     book: reasons.Book
     problems: Sequence[str]
+    unused: Sequence[str]
     index: int
+    containers: int
 
 
 def promised(root: Path = ROOT) -> dict[str, str]:
@@ -63,9 +65,19 @@ def examine(host: target.Target) -> Result:
         judged = [judge(point, facts) for point in POINTS]
     found = report.result()
     judged += lynis.judge(found, book.titles, atboot=configured(facts) if facts.is_container else None)
-    return Result(judged, book, reasons.problems(judged, book), found.index)
+    return Result(
+        judged,
+        book,
+        reasons.problems(judged, book),
+        reasons.unused(judged, book),
+        found.index,
+        int(facts.info["Containers"]),
+    )
 
 
 def problems(inventory: Path, host: str = "web1") -> list[str]:
-    """Return what is wrong with a host of an inventory: for the tests of a scenario."""
+    """Return each point that a host, with a stack or without, does not meet for no reason.
+
+    In the tests of a scenario: assert hardening.examine.problems(inventory) == []
+    """
     return list(examine(target.find(ROOT, inventory, host)).problems)

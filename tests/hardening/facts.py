@@ -164,6 +164,11 @@ class Facts:
         return dict(sorted(found.items()))
 
     @cached_property
+    def is_empty(self) -> bool:
+        """Say whether the engine has no container, as before the first deploy."""
+        return not self.info["Containers"]
+
+    @cached_property
     def images(self) -> dict[str, dict[str, Any]]:
         """Return the images of the containers by their ids."""
         return {one["Id"]: one for one in self.document("images")}

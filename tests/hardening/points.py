@@ -28,6 +28,7 @@ class Verdict:
 
 
 MET = Verdict(State.MET)
+EMPTY = "No container runs on this host."
 
 
 @dataclass(frozen=True)

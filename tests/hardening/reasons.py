@@ -63,7 +63,7 @@ def one(entry: Any, number: int) -> Reason:
 
 
 def problems(judged: Sequence[Judged], book: Book) -> list[str]:
-    """Return what is wrong: points without a reason, reasons without a use, points that could not be judged."""
+    """Return what is wrong with a host: points without a reason, points that could not be judged."""
     found = []
     for item in judged:
         if item.verdict.state is State.UNKNOWN:
@@ -74,7 +74,7 @@ def problems(judged: Sequence[Judged], book: Book) -> list[str]:
                 f"{item.id} ({item.title}) is not met, and nothing says why{where}. "
                 f"Fix: meet it, or give the reason in {SHOWN}."
             )
-    return [*found, *unused(judged, book)]
+    return found
 
 
 def unexplained(item: Judged, book: Book) -> tuple[str, ...] | None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from ..facts import Facts, UnreadableError
-from ..points import Point, Verdict, met_unless, not_applicable
+from ..facts import Facts
+from ..points import EMPTY, Point, Verdict, met_unless, not_applicable
 
 GROUP = "Containers"
 Container = dict[str, Any]
@@ -22,9 +22,9 @@ def host(one: Container) -> dict[str, Any]:
 
 
 def each(wrong: Callable[[Container], bool], facts: Facts) -> Verdict:
-    """Name the services whose container is wrong. A host without containers shows nothing."""
-    if not facts.containers:
-        raise UnreadableError("the host has no container")
+    """Name the services whose container is wrong."""
+    if facts.is_empty:
+        return not_applicable(EMPTY)
     return met_unless(service for service, one in facts.containers.items() if wrong(one))
 
 

@@ -76,7 +76,7 @@ def silent(facts: Facts) -> Verdict:
 
 def sudoers(facts: Facts) -> Verdict:
     chosen = [path for path in facts.files if path.startswith("/etc/sudoers")]
-    return met_unless(item for path in chosen for item in closed(path, 0o440, "", facts).where)
+    return met_unless(item for path in chosen for item in closed(path, 0o644, "", facts).where)
 
 
 POINTS = (
@@ -88,5 +88,5 @@ POINTS = (
     Point("debian-7.1.11", GROUP, "Nothing can be written by everybody", partial(loose, "world-writable")),
     Point("debian-7.1.12", GROUP, "Everything belongs to somebody", partial(loose, "unowned")),
     Point("debian-1.6.2", GROUP, "What is shown before a login does not name the system", silent),
-    Point("own-sudoers-files", GROUP, "Only root reads and writes the rules of sudo", sudoers),
+    Point("own-sudoers-files", GROUP, "Only root writes the rules of sudo", sudoers),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ..facts import Facts
-from ..points import Point, Verdict, met_if, met_unless, not_applicable, not_met
+from ..points import EMPTY, Point, Verdict, met_if, met_unless, not_applicable, not_met
 
 GROUP = "Images"
 ELSEWHERE = "This is about building an image. The toolkit deploys images that others build."
@@ -13,6 +13,8 @@ ELSEWHERE = "This is about building an image. The toolkit deploys images that ot
 
 def as_root(facts: Facts) -> Verdict:
     """No container's program runs as root."""
+    if facts.is_empty:
+        return not_applicable(EMPTY)
     found = []
     for service, one in facts.containers.items():
         user = one["Config"].get("User") or (facts.images[one["Image"]].get("Config") or {}).get("User") or "root"
@@ -23,10 +25,14 @@ def as_root(facts: Facts) -> Verdict:
 
 def pinned(facts: Facts) -> Verdict:
     """Every container runs an image that is named by its digest."""
+    if facts.is_empty:
+        return not_applicable(EMPTY)
     return met_unless(service for service, one in facts.containers.items() if "@sha256:" not in one["Config"]["Image"])
 
 
 def own_health_check(facts: Facts) -> Verdict:
+    if facts.is_empty:
+        return not_applicable(EMPTY)
     return met_unless(
         service
         for service, one in facts.containers.items()

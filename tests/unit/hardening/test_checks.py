@@ -174,9 +174,8 @@ def test_container(answers: Any, container: dict[str, Any], point: str) -> None:
 
     def facts(*found: dict[str, Any]) -> Facts:
         images = [{"Id": "sha256:1", "Config": {"User": ""}}]
-        made: Facts = answers(
-            containers=list(found), images=images, dockerd="dockerd", daemon_json={}, virtualization="docker"
-        )
+        engine = {"docker_info": {"Containers": len(found)}, "dockerd": "dockerd", "daemon_json": {}}
+        made: Facts = answers(containers=list(found), images=images, virtualization="docker", **engine)
         return made
 
     assert verdict(point, facts(container)) == (State.MET, ())
@@ -187,7 +186,16 @@ def test_a_second_copy_of_a_service_does_not_hide_the_first(answers: Any, contai
     bad = copy.deepcopy(container)
     bad["HostConfig"]["Privileged"] = True
     bad["Name"] = "/hypercode-redis-2"
-    assert verdict("docker-5.5", answers(containers=[container, bad])) == (State.NOT_MET, ("hypercode-redis-2",))
+    facts = answers(containers=[container, bad], docker_info={"Containers": 2})
+    assert verdict("docker-5.5", facts) == (State.NOT_MET, ("hypercode-redis-2",))
+
+
+@pytest.mark.parametrize("point", [*BROKEN, "docker-4.6", "own-release-env-mode"])
+def test_a_host_before_its_first_deploy(answers: Any, point: str) -> None:
+    """It has no container: that is neither good nor bad. An engine that does not answer is another thing."""
+    engine = {"dockerd": "dockerd", "daemon_json": {}, "virtualization": "docker", "owners": ""}
+    assert verdict(point, answers(docker_info={"Containers": 0}, **engine))[0] is State.NOT_APPLICABLE
+    assert verdict(point, answers(docker_info={"Containers": 1}, **engine))[0] is State.UNKNOWN
 
 
 def test_the_engines_command_line_counts(answers: Any) -> None:

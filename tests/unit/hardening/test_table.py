@@ -104,16 +104,17 @@ def test_each_point_that_is_not_met_needs_a_reason(tmp_path: Path) -> None:
 
 def test_a_reason_that_explains_nothing_is_named(tmp_path: Path) -> None:
     known = book(tmp_path, {"points": ["a-1", "a-2", "a-3"], "reason": "Because."})
-    found = reasons.problems([item("a-1", MET), item("a-2", not_applicable("Elsewhere."))], known)
+    found = reasons.unused([item("a-1", MET), item("a-2", not_applicable("Elsewhere."))], known)
     assert [" ".join(line.split()[5:6]) for line in found] == ["a-1", "a-3,"]
 
 
 def test_a_reason_can_be_limited(tmp_path: Path) -> None:
     known = book(tmp_path, {"points": ["a-1"], "reason": "Because.", "only": ["redis*", "gone"]})
-    found = reasons.problems([item("a-1", not_met("redis", "redis-2", "postgres"))], known)
-    assert "nothing says why: postgres. Fix" in found[0]
-    assert "'gone' under only, for a-1, fits nothing" in found[1]
-    assert len(found) == 2
+    judged = [item("a-1", not_met("redis", "redis-2", "postgres"))]
+    (open_,) = reasons.problems(judged, known)
+    assert "nothing says why: postgres. Fix" in open_
+    (unused,) = reasons.unused(judged, known)
+    assert "'gone' under only, for a-1, fits nothing" in unused
 
 
 def test_a_point_that_could_not_be_judged_is_no_success(tmp_path: Path) -> None:
