@@ -77,17 +77,15 @@ files() { for path in "$@"; do if [ -f "$path" ]; then grep -hvE '^[[:space:]]*(
 
 # Below /var/lib/docker lie the files of the containers.
 loose() {
-  find / -xdev \( -path /proc -o -path /sys -o -path /var/lib/docker -o -path /var/lib/containerd \) -prune -o "$@" -print
+  find / -xdev \( -path /proc -o -path /sys -o -path /var/lib/docker -o -path /var/lib/containerd \) -prune -o \( "$@" \) -print
 }
 
-part os cat /etc/os-release
 part virtualization systemd-detect-virt
 part packages dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n'
 part mounts cat /proc/self/mounts
 part sysctl sysctl -a
 part sysctl-config systemd-analyze cat-config sysctl.d
 part modprobe sh -c 'modprobe --showconfig | grep "^install "'
-part cmdline cat /proc/cmdline
 part apparmor cat /sys/module/apparmor/parameters/enabled
 part unit-files systemctl list-unit-files --no-legend --no-pager --plain
 part units systemctl list-units --all --no-legend --no-pager --plain
@@ -101,7 +99,6 @@ part passwords passwords
 part login-defs files /etc/login.defs
 part useradd useradd -D
 part pam files /etc/pam.d/common-password /etc/pam.d/common-auth /etc/pam.d/su
-part pwquality files /etc/security/pwquality.conf /etc/security/pwquality.conf.d/*.conf
 part limits files /etc/security/limits.conf /etc/security/limits.d/*.conf
 part coredump systemd-analyze cat-config systemd/coredump.conf
 part profile files /etc/profile /etc/profile.d/*.sh /etc/bash.bashrc
@@ -111,13 +108,11 @@ part world-writable loose \( -type f -perm -0002 \) -o \( -type d -perm -0002 ! 
 part unowned loose \( -nouser -o -nogroup \)
 part issue cat /etc/issue /etc/issue.net /etc/motd
 part journald systemd-analyze cat-config systemd/journald.conf
-part time timedatectl show
 part apt-config apt-config dump
 part apt-sources files /etc/apt/sources.list /etc/apt/sources.list.d/*
 part fail2ban fail2ban-client status sshd
 part nft-tables nft list tables
 part nft nft list table inet hypercode
-part docker-version docker version --format '{{json .}}'
 part docker-info docker info --format '{{json .}}'
 part dockerd sh -c 'tr "\0" " " < "/proc/$(pidof -s dockerd)/cmdline"'
 part daemon-json cat /etc/docker/daemon.json

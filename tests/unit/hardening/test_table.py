@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +184,22 @@ def test_connection() -> None:
     assert "sudo asks for a password" in target.failure(1, "sudo: a password is required")
     with pytest.raises(TestbedError, match="Only hosts behind ssh"):
         target.words("web1", {"ansible_connection": "docker"})
+
+
+FOLDER = Path(reasons.__file__).parent
+ASKED = re.compile(r'\.(?:text|lines|document|setting|_files)\(\s*"([a-z-]+)"')
+
+
+def test_the_probe_brings_what_the_points_ask_for() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (*FOLDER.glob("*.py"), *FOLDER.glob("checks/*.py")))
+    asked = {*ASKED.findall(sources), "world-writable", "unowned"}
+    given = re.findall(r"^part ([a-z-]+) ", (FOLDER / "probe.sh").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(asked) > 30
+    assert sorted(asked - set(given)) == []
+    assert sorted(set(given) - asked) == []
+    assert len(given) == len(set(given))
+
+
+@pytest.mark.parametrize("name", ["probe.sh", "lynis.sh"])
+def test_scripts_are_shell(name: str) -> None:
+    assert subprocess.run(["sh", "-n", FOLDER / name], check=False).returncode == 0
