@@ -14,7 +14,7 @@ _WEAK_CIPHERS = ("3des", "-cbc", "arcfour", "blowfish", "cast128")
 _WEAK_KEX = ("sha1", "group1-")
 _WEAK_MACS = ("md5", "sha1", "-96", "umac-64", "ripemd")
 # Nothing but these counts as modern.
-_MODERN_KEX = ("mlkem768x25519", "sntrup761x25519", "curve25519")
+_MODERN_KEX = ("mlkem768x25519", "sntrup761x25519", "curve25519", "group16-sha512", "group18-sha512")
 _MODERN_MACS = ("-etm@openssh.com",)
 _MODERN_KEYS = ("ed25519", "rsa-sha2-256", "rsa-sha2-512")
 _MODERN_CIPHERS = ("chacha20-poly1305@openssh.com", "-gcm@openssh.com", "-ctr")
