@@ -65,6 +65,7 @@ _MODULES = (
     ("debian-1.1.1.3", "hfs"),
     ("debian-1.1.1.4", "hfsplus"),
     ("debian-1.1.1.5", "jffs2"),
+    ("debian-1.1.1.7", "squashfs"),
     ("debian-1.1.1.8", "udf"),
     ("debian-1.1.1.9", "usb-storage"),
     ("debian-3.2.1", "dccp"),
