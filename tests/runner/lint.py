@@ -25,7 +25,9 @@ SECRETS = "scripts/secrets"
 # Typed strictly, under the names by which they are imported.
 TYPED = {
     "plugins/": f"{COLLECTION}/",
-    **dict.fromkeys(("molecule/shared/testbed/", "tests/runner/", "tests/benchmark/", "scripts/"), ""),
+    **dict.fromkeys(
+        ("molecule/shared/testbed/", "tests/runner/", "tests/benchmark/", "tests/hardening/", "scripts/"), ""
+    ),
 }
 
 
