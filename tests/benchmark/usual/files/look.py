@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Prints, as JSON, this host's current release, its number of services, the ports of sshd, and every path that the roles
-manage."""
+"""Prints, as JSON, what this host has: its current release, its number of services, the ports of sshd, and every path
+that the roles manage."""
 
 import json
 import subprocess
