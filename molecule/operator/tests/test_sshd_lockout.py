@@ -43,7 +43,9 @@ def listening(host, request):
     """Both ways to run sshd: Ubuntu's, which these hosts are made with, and Debian's."""
     own = request.param == "a socket of its own"
     if own:
-        stack.root(host, "systemctl disable --now ssh.socket && systemctl enable ssh.service && systemctl restart ssh.service")
+        stack.root(
+            host, "systemctl disable --now ssh.socket && systemctl enable ssh.service && systemctl restart ssh.service"
+        )
     assert (host.run("systemctl is-active ssh.socket").rc == 0) is not own
     yield
     if own:
