@@ -13,7 +13,7 @@ from .points import MET, Judged, not_met
 from .target import Target
 
 GROUP = "Lynis"
-# What these say changes from day to day, and not by what the toolkit does.
+# What these say changes from day to day, and not by what the toolkit does. They run all the same: others build on them.
 PASSING: Mapping[str, str] = {
     "LYNIS": "how old Lynis itself is",
     "PKGS-7392": "which packages have an upgrade today",
@@ -44,7 +44,7 @@ def run(target: Target) -> Report:
     """Run Lynis on a host. Raises TestbedError when it cannot."""
     script = (Path(__file__).parent / "lynis.sh").read_text(encoding="utf-8")
     try:
-        return read(target.script(f"SKIP='{' '.join({**PASSING, **SLOW})}'\n{script}", timeout=300))
+        return read(target.script(f"SKIP='{' '.join(SLOW)}'\n{script}", timeout=300))
     except TestbedError as error:
         if "Lynis is not installed" not in str(error):
             raise
