@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from .lynis import GROUP as LYNIS
-from .lynis import PASSING
+from .lynis import PASSING, SLOW
 from .points import Judged, State
 from .reasons import Book, Reason
 
@@ -118,8 +118,12 @@ def render(judged: Sequence[Judged], book: Book) -> str:
     for group, items in groups(judged, State.MET):
         lines += [f"### {group}", ""]
         if group == LYNIS:
-            passing = " and ".join(f"{test} ({what})" for test, what in PASSING.items())
-            lines += [f"These tests found nothing. Left out, since they change by the day: {passing}.", ""]
+            passing, slow = (", ".join(f"{test} ({what})" for test, what in tests.items()) for tests in (PASSING, SLOW))
+            lines += [
+                f"These tests found nothing. Left out, since they change by the day: {passing}.",
+                f"Left out, since they take long: {slow}.",
+                "",
+            ]
             lines += table(["Tests", "Numbers"], families(items))
         else:
             lines += table(["Point", "What"], ([f"`{item.id}`", item.title] for item in items))

@@ -98,7 +98,7 @@ def inactive(facts: Facts) -> Verdict:
 
 def umask(facts: Facts) -> Verdict:
     value = facts.setting("login-defs", "UMASK")
-    return met_if(value in {"027", "0027", "077", "0077"}, f"UMASK {value}")
+    return met_if(value in {"027", "0027", "077", "0077"}, f"UMASK {value or 'is not set'}")
 
 
 def idle_shell(facts: Facts) -> Verdict:

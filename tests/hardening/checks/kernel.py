@@ -9,7 +9,7 @@ from ..facts import Facts, UnreadableError
 from ..points import Point, Verdict, met_unless, not_applicable
 
 GROUP = "Kernel settings"
-SHARED = "A test host is a container and shares this with its machine. A server sets it at boot."
+SHARED = "A test host is a container and shares this with its machine. On a server it is set at boot."
 
 # id, title, setting -> values that are right
 _WANTED: tuple[tuple[str, str, Mapping[str, str]], ...] = (
