@@ -148,9 +148,10 @@ class Trials(ABC):
         )
 
     def _start_timer(self, trial: Trial) -> None:
+        # The last second is for the undoing itself: within the promised time the host is as it was.
         answer = self._run(
             [
-                *("systemd-run", "--quiet", "--collect", f"--unit={trial.timer}", f"--on-active={trial.seconds}s"),
+                *("systemd-run", "--quiet", "--collect", f"--unit={trial.timer}", f"--on-active={max(1, trial.seconds - 1)}s"),
                 *("--timer-property=AccuracySec=100ms", f"--description=Put the old {self.tried} back"),
                 *("/bin/sh", str(self._folder / "undo.sh")),
             ]
