@@ -37,12 +37,22 @@ TOOLS = {
 }
 
 
-def run(context: Context) -> Outcome:
+def install_tools() -> None:
     missing = [package for command, package in TOOLS.items() if not shutil.which(command)]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         engine.install(missing)
+
+
+def run(context: Context) -> Outcome:
+    install_tools()
     # Files stay whole, for what a file's tests share is made once.
-    return pytest(context, "unit", "tests/unit", "--dist=loadfile")
+    return pytest(context, "unit", "tests/unit", "-m", "not playbook", "--dist=loadfile")
+
+
+def playbooks(context: Context) -> Outcome:
+    """What only a real run of Ansible, or of a script, can show."""
+    install_tools()
+    return pytest(context, "playbooks", "tests/unit", "-m", "playbook", "--dist=loadfile")
 
 
 def corpus(context: Context) -> Outcome:

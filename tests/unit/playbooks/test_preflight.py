@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.playbook
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 GOOD_COMPOSE = """
 services:

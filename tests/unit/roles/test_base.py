@@ -15,6 +15,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.role_specs import trusted
 
+pytestmark = pytest.mark.playbook
+
 ROOT = Path(__file__).resolve().parents[3]
 HOSTKIT = ROOT / "plugins" / "module_utils" / "hostkit"
 LEFT_OUT = yaml.safe_load((ROOT / "roles/base/vars/main.yml").read_text(encoding="utf-8"))["__base_hostkit_left_out"]

@@ -18,6 +18,8 @@ import pytest
 import yaml
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_command import cli
 
+pytestmark = pytest.mark.playbook
+
 ROOT = Path(__file__).resolve().parents[3]
 BUNDLED = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "API_KEY", "HYPERCODE_JWT_SECRET", "HYPERCODE_MEMORY_KEY"}
 CANARY = "Kanarienvogel7Yq2Zx9Wm4Tn6Rb8Hd3Kf5Gs"

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.playbook
+
 MAIN = "secrets_store: sops\nstack_source: /srv/stack\nstack_secrets_policy: {API_TOKEN: {kind: token}}\n"
 PLAIN = 'stack_secrets:\n  API_TOKEN: ""  # ours\nvault_other: kept\n'
 real = pytest.mark.skipif(

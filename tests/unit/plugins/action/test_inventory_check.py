@@ -14,6 +14,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.hypercode.deploy.plugins.action import inventory_check
 
+pytestmark = pytest.mark.playbook
+
 COLLECTIONS = Path(__file__).resolve().parents[4] / "collections"
 CANARY = "canary-7f3a"
 

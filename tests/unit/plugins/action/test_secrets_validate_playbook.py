@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible.parsing.vault import VaultLib, VaultSecret
+
+pytestmark = pytest.mark.playbook
 
 COLLECTIONS = Path(__file__).parents[4] / "collections"
 CANARY = "CANARYzq81vKt4"

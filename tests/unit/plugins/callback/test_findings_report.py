@@ -11,6 +11,10 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
+pytestmark = pytest.mark.playbook
+
 REPOSITORY = Path(__file__).resolve().parents[4]
 # host_check itself, on this machine, with a finding of each kind that other checks handed over.
 PLAYBOOK = """

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.playbook
+
 REPOSITORY = Path(__file__).resolve().parents[4]
 
 

@@ -6,6 +6,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+pytestmark = pytest.mark.playbook
+
 # Ctrl-C came when Ansible had closed a worker and not yet forgotten it; its clean-up then asks that worker how it is.
 ANSIBLES_OWN_FAULT = re.compile(
     r"in _cleanup_processes\b.{1,400}\bis_alive\(\).{1,800}\bValueError: process object is closed", re.DOTALL
