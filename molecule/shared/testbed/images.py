@@ -20,8 +20,11 @@ HOST_PACKAGES = (
     "systemd systemd-sysv dbus libpam-systemd python3 python3-apt openssh-server sudo iproute2 iputils-ping procps "
     "ca-certificates kmod cron less netbase"
 ).split()
-# What a host that is not about installing Docker has on board already.
-HOST_DOCKER_PACKAGES = "docker.io docker-cli docker-compose iptables nftables git".split()
+# What a host that is not about installing anything has on board already.
+HOST_DOCKER_PACKAGES = (
+    "docker.io docker-cli docker-compose iptables nftables git logrotate "
+    "fail2ban python3-systemd unattended-upgrades systemd-timesyncd"
+).split()
 APP_PACKAGES = (
     "python3 python3-psycopg2 postgresql-15 redis-server prometheus docker-registry wget ca-certificates git procps"
 ).split()
