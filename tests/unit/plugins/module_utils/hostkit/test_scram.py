@@ -49,7 +49,10 @@ def test_what_a_server_stored(stored: str) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(password=st.text(min_size=1, alphabet=st.characters(exclude_characters="\0")), other=st.text(min_size=1))
+@given(
+    password=st.text(min_size=1, alphabet=st.characters(codec="utf-8", exclude_characters="\0")),
+    other=st.text(min_size=1),
+)
 def test_there_and_back(password: str, other: str) -> None:
     verifier = make_verifier(password, iterations=2)
     assert fits(verifier, password, "role")
