@@ -4,125 +4,26 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.judge import report
 from ansible_collections.hypercode.deploy.plugins.modules.firewall_apply import ARGUMENTS, judge_options
-from ansible_collections.hypercode.deploy.plugins.plugin_utils.lenient_action import LenientAction, plain, unevaluated
-
-_MODULE = "hypercode.deploy.firewall_apply"
-_OURS = ("phase", "token", "fresh_connection")
-_PAUSE = 1.0  # seconds between two attempts to connect
-_GRACE = 60.0  # seconds after the timer of the host, in which it has to answer again
-# Tests put a clock of their own here.
-now = time.monotonic
-sleep = time.sleep
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.proved_action import ProvedAction
 
 
-class ActionModule(LenientAction):
+class ActionModule(ProvedAction):
     """See the documentation of the module."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Judge, apply, confirm."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        self._task_vars = task_vars or {}
-        options, findings = self._options()
-        if options.get("state") == "validated":
-            return {**result, "changed": False, "findings": [finding.as_dict() for finding in findings]}
-        if findings:
-            host = str(self._task_vars.get("inventory_hostname", "the host"))
-            return {**result, **report(findings, host), "failed": True}
-        self._args = {name: value for name, value in options.items() if name not in _OURS}
-        answer = self._module(phase="apply")
-        trial = answer.pop("trial", None)
-        if trial and not answer.get("failed"):
-            answer = self._prove(answer, str(trial["token"]), float(trial["seconds"]))
-        return {**result, **answer}
+    module = "hypercode.deploy.firewall_apply"
+    prefix = "firewall_"
+    arguments = ARGUMENTS
+    loaded = "loading the new firewall rules"
+    old = "the old rules"
+    fix = "check firewall_ssh_from and firewall_ssh_ports against the address that you connect from"
 
-    def _options(self) -> tuple[dict[str, Any], list[Finding]]:
-        """The options, and everything that is wrong with them."""
-        args = self._task.args
-        broken = unevaluated(args)
-        findings = [
-            _wrong_option(f"firewall_{name}", f"firewall_{name} cannot be evaluated: {why}.")
-            for name, why in broken.items()
-        ]
-        self._task.args = {name: value for name, value in args.items() if name not in broken}
-        try:
-            options = plain(self.validate_argument_spec(argument_spec=ARGUMENTS)[1])
-        except AnsibleActionFail as error:
-            return {"state": args.get("state")}, [*findings, _wrong_option("options", str(error))]
-        return options, [*findings, *judge_options(options)]
+    def judge(self, options: dict[str, Any]) -> list[Finding]:
+        return judge_options(options)
 
-    def _module(self, **step: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._execute_module(
-            module_name=_MODULE, module_args={**self._args, **step}, task_vars=self._task_vars
-        )
-        if answer.get("unreachable"):
-            raise AnsibleConnectionFailure(str(answer.get("msg", "the host does not answer")))
-        # For whoever calls the module itself; it says nothing to a reader of the result.
-        answer.pop("invocation", None)
-        return answer
-
-    # --- the proof ----------------------------------------------------------------------------------------------
-
-    def _prove(self, answer: dict[str, Any], token: str, seconds: float) -> dict[str, Any]:
-        """Confirm over a new connection; wait for the host to undo the rules when that does not work."""
-        over_ssh = "ssh" in str(self._connection.transport) or "paramiko" in str(self._connection.transport)
-        until = now() + seconds
-        reason = ""
-        while now() < until:
-            proof, reason = self._attempt(phase="confirm", token=token, fresh_connection=over_ssh)
-            if proof.get("failed"):
-                return {**answer, **proof, "confirmed": False, "failed": True}
-            if proof.get("confirmed"):
-                return {**answer, "confirmed": True}
-            if proof.get("undone"):
-                return self._given_up(answer, seconds, True, reason)
-            reason = str(proof.get("reason") or reason)
-            sleep(_PAUSE)
-        return self._given_up(answer, seconds, self._wait_until_undone(token), reason)
-
-    def _attempt(self, **step: Any) -> tuple[dict[str, Any], str]:
-        """One step over a new connection: its answer, or nothing and why not."""
-        try:
-            # What is open stays open for others, but is not used again: packets of an old connection prove nothing.
-            self._connection.reset()
-            return self._module(**step), ""
-        except AnsibleError as error:
-            return {}, " ".join(str(error).split())
-
-    def _wait_until_undone(self, token: str) -> bool:
-        until = now() + _GRACE
-        while now() < until:
-            seen, _reason = self._attempt(phase="look", token=token)
-            if seen.get("undone"):
-                return True
-            sleep(_PAUSE)
-        return False
-
-    def _given_up(self, answer: dict[str, Any], seconds: float, undone: bool, reason: str) -> dict[str, Any]:
-        host = str(self._task_vars.get("inventory_hostname", "The host"))
-        why = f" The last attempt said: {reason.rstrip('.')}." if reason else ""
-        state = (
-            "It has put the old rules back by itself, and is as reachable as before."
-            if undone
-            else "It puts the old rules back by itself, but has not answered since: look at it through its console."
-        )
-        return {
-            **answer,
-            "changed": not undone,
-            "confirmed": False,
-            "undone": undone,
-            "failed": True,
-            "msg": f"{host} could not be reached over a new connection within {seconds:.0f} s of loading the new"
-            f" firewall rules. {state}{why} Fix: check firewall_ssh_from and firewall_ssh_ports against the address"
-            " that you connect from, then run again.",
-        }
-
-
-def _wrong_option(name: str, message: str) -> Finding:
-    return Finding("option", "error", name, message, "Correct this option, or a variable that it uses.")
+    def report(self, findings: list[Finding], host: str) -> dict[str, Any]:
+        return report(findings, host)

@@ -211,17 +211,14 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command i
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.files import FileError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.apply import Firewall, Wanted
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.host import (
-    Session,
-    find_session,
-    read_host,
-)
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.host import read_host
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.judge import host_findings, report
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.nft import FirewallError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.read import OPTIONS, read_settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.render import render, render_fallback
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.trial import Trial, one_at_a_time
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.unit import Paths
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.ssh_session import Session, find_session
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.trial import Trial, one_at_a_time
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import UnitError
 
 # Tests put a made-up host here.
@@ -357,7 +354,7 @@ def main() -> None:
     firewall = Firewall(_run, host, Paths(ROOT))
     phase = module.params["phase"]
     try:
-        with contextlib.nullcontext() if module.check_mode else one_at_a_time(Paths(ROOT)):
+        with contextlib.nullcontext() if module.check_mode else one_at_a_time(Paths(ROOT).lock):
             if module.params["state"] == "validated":
                 result = {"changed": False, "findings": [item.as_dict() for item in judge_options(module.params)]}
             elif module.params["state"] == "absent":

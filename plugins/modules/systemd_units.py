@@ -50,6 +50,10 @@ options:
       masked:
         description: Whether nothing at all may start it.
         type: bool
+      if_present:
+        description: Whether a unit that does not exist is left out. Otherwise O(units[].masked) masks it beforehand.
+        type: bool
+        default: false
   daemon_reload:
     description:
       - Whether systemd reads its unit files anew first. This alone does not count as a change.
@@ -66,7 +70,7 @@ EXAMPLES = r"""
     units:
       - {name: nftables, enabled: true, state: started}
       - {name: hypercode-backup.timer, enabled: true, state: started}
-      - {name: rpcbind.socket, state: stopped, masked: true}
+      - {name: rpcbind.socket, state: stopped, masked: true, if_present: true}
 
 - name: Restart the firewall, then the proxy, after their unit files changed
   hypercode.deploy.systemd_units:
@@ -90,7 +94,7 @@ actions:
   elements: str
   sample: [enable nftables.service, start nftables.service]
 units:
-  description: One entry for each unit, in the order of the list.
+  description: One entry for each unit that is not left out, in the order of the list.
   returned: success
   type: list
   elements: dict
@@ -152,6 +156,7 @@ def main() -> None:
                     "enabled": {"type": "bool"},
                     "state": {"type": "str", "choices": list(STATES)},
                     "masked": {"type": "bool"},
+                    "if_present": {"type": "bool", "default": False},
                 },
             },
             "daemon_reload": {"type": "bool", "default": False},

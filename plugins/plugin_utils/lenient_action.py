@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
 
 # In place of the value of an option that could not be evaluated: why.
 UNEVALUATED = "__hypercode_unevaluated"
@@ -30,6 +31,31 @@ class LenientAction(ActionBase):  # type: ignore[misc]
             return super().finalize_task_arg(name, value, templar, context)
         except AnsibleError as error:
             return {UNEVALUATED: " ".join(str(error).split()).rstrip(".")}
+
+    def read_options(
+        self,
+        arguments: Mapping[str, Mapping[str, Any]],
+        prefix: str,
+        judge: Callable[[dict[str, Any]], list[Finding]],
+    ) -> tuple[dict[str, Any], list[Finding]]:
+        """The options of the task, and everything that is wrong with them. Messages name them with ``prefix``."""
+        args = self._task.args
+        broken = unevaluated(args)
+        findings = [
+            wrong_option(f"{prefix}{name}", f"{prefix}{name} cannot be evaluated: {why}.")
+            for name, why in broken.items()
+        ]
+        self._task.args = {name: value for name, value in args.items() if name not in broken}
+        try:
+            options = plain(self.validate_argument_spec(argument_spec=arguments)[1])
+        except AnsibleActionFail as error:
+            return {"state": args.get("state")}, [*findings, wrong_option("options", str(error))]
+        return options, [*findings, *judge(options)]
+
+
+def wrong_option(name: str, message: str) -> Finding:
+    """A finding about an option that cannot be used."""
+    return Finding("option", "error", name, message, "Correct this option, or a variable that it uses.")
 
 
 def unevaluated(args: Mapping[str, Any]) -> dict[str, str]:

@@ -37,6 +37,8 @@ class WantedUnit:
     enabled: bool | None = None
     state: str | None = None
     masked: bool | None = None
+    if_present: bool = False
+    """Whether a unit that does not exist is left out, instead of masked or missed."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,13 @@ def parse_wanted(items: Iterable[Mapping[str, Any]]) -> list[WantedUnit]:
     """Check the list of units; UnitError names the entry that contradicts itself or stands there twice."""
     units: list[WantedUnit] = []
     for item in items:
-        unit = WantedUnit(unit_name(str(item["name"])), item.get("enabled"), item.get("state"), item.get("masked"))
+        unit = WantedUnit(
+            unit_name(str(item["name"])),
+            item.get("enabled"),
+            item.get("state"),
+            item.get("masked"),
+            bool(item.get("if_present")),
+        )
         if unit.state is not None and unit.state not in STATES:
             raise UnitError(f"{unit.name}: state {unit.state!r} is unknown: use one of {', '.join(STATES)}")
         if unit.masked and (unit.enabled or unit.state not in (None, "stopped")):
@@ -285,6 +293,8 @@ def apply_units(
         states = systemd.states(names)
     plans, problems = [], []
     for unit in wanted:
+        if unit.if_present and not states[unit.name].exists:
+            continue
         try:
             plans.append(plan_unit(unit, states[unit.name], check_mode=check_mode, host=host))
         except UnitError as error:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files import write_file
+from ..trial import Trial
 from ..units import Systemd, UnitState, WantedUnit, apply_units
 from .nft import FirewallError, Nft, Run
 from .render import removal
 from .rivals import UNITS, active_rivals, switch_off
-from .trial import Trial, Trials
+from .trial import Trials
 from .unit import NAME, UNIT, Paths
 
 

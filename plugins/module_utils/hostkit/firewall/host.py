@@ -1,47 +1,26 @@
 # Copyright: the hypercode.deploy authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the rules depend on, read from the host: sshd's ports, the session we came by, name servers, the way out."""
+"""What the rules depend on, read from the host: sshd's ports, name servers, the way out, who gets cut off."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from ..command import CommandResult
 from ..listeners import holders, parse_sockets
+from ..ssh_session import Session
 from .settings import HostView, Network, Settings
 
 Run = Callable[[Sequence[str]], CommandResult]
 _SSHD_PORT = re.compile(r"^port (\d+)$", re.MULTILINE)
 _ROUTE_UP = 0x1
 _ROUTE_REJECT = 0x200
-
-
-@dataclass(frozen=True)
-class Session:
-    """The SSH session by which this program was started, as the host sees it."""
-
-    client: str
-    client_port: int
-    port: int
-
-    @property
-    def mark(self) -> str:
-        """What differs from one TCP connection to the next."""
-        return f"{self.client} {self.client_port} {self.port}"
-
-    @property
-    def network(self) -> Network:
-        """The client's address."""
-        address = ip_address(self.client.partition("%")[0])
-        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        return ip_network(mapped or address)
 
 
 def read_host(root: Path, run: Run, session: Session | None) -> HostView:
@@ -73,38 +52,6 @@ def listening_ports(root: Path) -> list[int]:
             if any("sshd" in process.names and "[listener]" in "".join(process.names) for process in processes)
         }
     )
-
-
-def find_session(root: Path, pid: int, environment: Mapping[str, str]) -> Session | None:
-    """The session of this process, from its environment or that of what started it: sudo hands on little of it."""
-    text = environment.get("SSH_CONNECTION", "")
-    for _step in range(64):
-        if text or pid <= 1:
-            break
-        text = _variable(root / "proc" / str(pid) / "environ", "SSH_CONNECTION")
-        pid = _parent(root, pid)
-    words = text.split()
-    try:
-        client, client_port, _server, port = words
-        session = Session(client, int(client_port), int(port))
-        session.network  # noqa: B018 - ValueError for what is no address.
-    except ValueError:
-        return None
-    return session
-
-
-def _variable(path: Path, name: str) -> str:
-    for entry in _text(path).split("\0"):
-        key, _equals, value = entry.partition("=")
-        if key == name:
-            return value
-    return ""
-
-
-def _parent(root: Path, pid: int) -> int:
-    # The name of a process stands in brackets and may hold any sign: what matters comes after the last one.
-    fields = _text(root / "proc" / str(pid) / "stat").rpartition(")")[2].split()
-    return int(fields[1]) if len(fields) > 1 and fields[1].isdecimal() else 0
 
 
 # --- name servers -----------------------------------------------------------------------------------------------------

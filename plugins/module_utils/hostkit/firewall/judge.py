@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..finding import ERROR, Finding
-from .host import Session, cuts_off, outside_among
+from ..ssh_session import Session
+from .host import cuts_off, outside_among
 from .read import ssh_port_opened
 from .rivals import rival_findings
 from .settings import HostView, Ports, Settings

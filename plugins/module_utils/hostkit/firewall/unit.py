@@ -77,3 +77,8 @@ class Paths:
     def trial(self) -> Path:
         """What belongs to a trial. In memory: after a reboot the last confirmed rules are loaded anyway."""
         return self.root / "run/hypercode/firewall"
+
+    @property
+    def lock(self) -> Path:
+        """What two runs at once fight for."""
+        return self.root / "run/hypercode/firewall.lock"

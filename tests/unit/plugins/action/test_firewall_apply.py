@@ -21,6 +21,7 @@ from ansible.template import Templar
 from ansible_collections.hypercode.deploy.plugins.action import firewall_apply
 from ansible_collections.hypercode.deploy.plugins.action.firewall_apply import ActionModule
 from ansible_collections.hypercode.deploy.plugins.modules import firewall_apply as stub
+from ansible_collections.hypercode.deploy.plugins.plugin_utils import proved_action
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.role_specs import trusted
 
 APPLIED = {"changed": True, "findings": [], "actions": ["load the rules"], "trial": {"token": "t1", "seconds": 30}}
@@ -37,8 +38,8 @@ class World:
         self.time, self.steps = 0.0, list[tuple[str, float, dict[str, Any]]]()
         self.answer = answer
         self.connection = MagicMock(transport=transport)
-        monkeypatch.setattr(firewall_apply, "now", lambda: self.time)
-        monkeypatch.setattr(firewall_apply, "sleep", self.wait)
+        monkeypatch.setattr(proved_action, "now", lambda: self.time)
+        monkeypatch.setattr(proved_action, "sleep", self.wait)
 
     def wait(self, seconds: float) -> None:
         self.time += seconds

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.host import Session
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.ssh_session import Session
 from ansible_collections.hypercode.deploy.plugins.modules import firewall_apply
 from fakes import network_lab
 from fakes.network_lab import Host, Lab, folder_in_memory

@@ -21,8 +21,8 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.read import read_settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.render import render, render_fallback
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.settings import HostView
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.trial import Trial
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.unit import NAME, UNIT, Paths
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.trial import Trial
 from fakes.network_lab import Host, Lab, folder_in_memory
 
 TRIAL = Trial("t1", "hypercode-firewall-undo-t1", "198.51.100.2 40000 22", 30)

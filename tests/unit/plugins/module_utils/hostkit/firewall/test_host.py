@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.host import (
-    Session,
     configured_ports,
     cuts_off,
-    find_session,
     listening_ports,
     outside_among,
     read_host,
@@ -28,6 +26,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.
     rival_findings,
 )
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.settings import HostView
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.ssh_session import Session
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import UnitState
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -67,22 +66,6 @@ def test_ports_of_sshd(tmp_path: Path) -> None:
 
 def test_without_any_trace_of_sshd_it_is_port_22(tmp_path: Path) -> None:
     assert read_host(tmp_path, sshd("", 127), None) == HostView((22,), ())
-
-
-def test_the_session_is_found_above_sudo(tmp_path: Path) -> None:
-    process(tmp_path, 30, 20, "python3", "PATH=/bin\0")
-    process(tmp_path, 20, 10, "sudo (odd) name", "SUDO_USER=x\0")
-    process(tmp_path, 10, 5, "sh", "HOME=/\0SSH_CONNECTION=198.51.100.2 40000 198.51.100.1 22\0")
-    assert find_session(tmp_path, 30, {}) == SESSION
-    assert find_session(tmp_path, 30, {"SSH_CONNECTION": "fe80::1%eth0 5 fe80::2%eth0 2222"}) == Session(
-        "fe80::1%eth0", 5, 2222
-    )
-
-
-@pytest.mark.parametrize("text", ["", "a b c d", "198.51.100.2 x y 22", "198.51.100.2 1 2"])
-def test_no_session(tmp_path: Path, text: str) -> None:
-    process(tmp_path, 30, 0, "python3", f"SSH_CONNECTION={text}\0")
-    assert find_session(tmp_path, 30, {}) is None
 
 
 def test_name_servers_are_those_that_docker_hands_on(tmp_path: Path) -> None:
