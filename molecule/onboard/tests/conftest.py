@@ -82,8 +82,9 @@ class Desk:
         return self.home / "inventories" / name
 
     def words(self, server: Server, *words: object, env: str = "production", key: Path | None = None) -> list[str]:
-        common = ("--env", self.environment(env), "--key", key or self.key, "--vault-password-file", self.vault_password)
-        return [str(word) for word in (ROOT / "scripts/onboard", server.address, *common, *words)]
+        vault = ("--vault-password-file", self.vault_password)
+        common = (ROOT / "scripts/onboard", server.address, "--env", self.environment(env), "--key", key or self.key)
+        return [str(word) for word in (*common, *vault, *words)]
 
     def onboard(self, server: Server, *words: object, env: str = "production", key: Path | None = None):
         return run(*self.words(server, *words, env=env, key=key))

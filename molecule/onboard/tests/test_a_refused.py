@@ -1,4 +1,4 @@
-"""What cannot work is refused with one message and the fix; the server is as reachable as before, and nothing is written."""
+"""What cannot work is refused with one message and the fix; the server is as reachable as before."""
 
 from __future__ import annotations
 

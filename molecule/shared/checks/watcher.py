@@ -1,9 +1,8 @@
-"""Somebody who watches an onboarding: every process of the machine and of the servers on it, and what the runner keeps."""
+"""Somebody who watches an onboarding: every process of the machine and of its servers, and what the runner keeps."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from pathlib import Path
@@ -41,10 +40,10 @@ class Watcher:
             time.sleep(0.03)
 
     def _processes(self) -> None:
-        for pid in filter(str.isdigit, os.listdir("/proc")):
+        for folder in Path("/proc").glob("[0-9]*"):
             for name in ("cmdline", "environ"):
                 with contextlib.suppress(OSError):
-                    self.seen.update(Path("/proc", pid, name).read_bytes().split(b"\0"))
+                    self.seen.update((folder / name).read_bytes().split(b"\0"))
 
     def _artifacts(self) -> None:
         for folder in TEMPORARY.glob("hypercode-secrets-*/run"):

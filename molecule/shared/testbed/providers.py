@@ -1,4 +1,4 @@
-"""Servers as providers hand them out: no Python, root or a sudo user to log in with, passwords on, as cloud-init leaves it.
+"""Servers as providers hand them out: no Python, root or a sudo user to log in with, passwords on, as with cloud-init.
 
 They are made for scripts/onboard, which has to find out all of this by itself. Nothing of them is in an inventory.
 """

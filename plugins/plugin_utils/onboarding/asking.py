@@ -74,5 +74,5 @@ class Asker:
 
     @staticmethod
     def missing(flag: str, question: str) -> StoreError:
-        message = f"This is not known yet: {question[0].lower()}{question[1:].rstrip('?')}. There is no terminal to ask at."
-        return refuse("flag-missing", message, f"add {flag}")
+        what = f"{question[0].lower()}{question[1:].rstrip('?')}"
+        return refuse("flag-missing", f"There is no terminal to ask at, and it is not said: {what}.", f"add {flag}")

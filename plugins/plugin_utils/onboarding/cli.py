@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("host", metavar="HOST", help="address or DNS name of the server")
     place = top.add_argument_group("where it goes")
     place.add_argument("--name", default="", help="its name in the inventory (from its DNS name, else web1, web2 ...)")
-    place.add_argument("--env", default="", metavar="ENV", help="environment: a folder in inventories/, made if missing")
+    place.add_argument("--env", default="", metavar="ENV", help="folder in inventories/, made if missing")
     place.add_argument("--group", default="hypercode", help="group of the inventory (hypercode)")
     login = top.add_argument_group("how to log in now")
     login.add_argument("--port", type=int, default=22, help="port of sshd (22)")

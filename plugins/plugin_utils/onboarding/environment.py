@@ -11,7 +11,11 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ansible_collections.hypercode.deploy.plugins.plugin_utils.inventory_selection import EXAMPLE, holds_hosts
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.inventory_selection import (
+    EXAMPLE,
+    KNOWN_HOSTS,
+    holds_hosts,
+)
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding import host_key
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.host_key import HostKey
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.reach import Target, is_address, normal
@@ -45,7 +49,7 @@ def folder_of(text: str, root: Path) -> Path:
     """The folder of an environment, there or not: a name below inventories/, or a path. Raises StoreError."""
     given = text.rstrip("/")
     folder = Path(given).expanduser().absolute() if "/" in given else root / "inventories" / given
-    if not _NAME.fullmatch(folder.name.replace("_", "-").lower()):
+    if not _NAME.fullmatch(given.rpartition("/")[2].replace("_", "-").lower()):
         message = f"{given or '(empty)'} is no name for an environment."
         raise refuse("environment-name", message, "use letters, digits and -: --env production")
     if folder.resolve() == (root / "inventories" / EXAMPLE).resolve():
@@ -107,7 +111,7 @@ def check_member(known: Sequence[Member], name: str, target: Target, env: str) -
         same = (member.address == target.host or member.address in target.addresses) and member.port == target.port
         if same and member.name != name:
             message = f"{target.shown} is in the environment {env} already, under the name {member.name}."
-            fix = f"use that name: --name {member.name}. To rename it, offboard {member.name} first (docs/onboarding.md)."
+            fix = f"use that name: --name {member.name}. To rename it, offboard it first (docs/onboarding.md)."
             raise refuse("host-managed", message, fix)
         if member.name == name and not same:
             port = "" if member.port == 22 else f", port {member.port}"
@@ -121,16 +125,18 @@ def check_member(known: Sequence[Member], name: str, target: Target, env: str) -
 def check_keys(folder: Path, target: Target, keys: Iterable[HostKey], known: Sequence[Member]) -> None:
     """Raises StoreError when a server with this host key is managed already, here or in a neighbour environment."""
     wanted = set(keys)
-    for file in sorted(folder.parent.glob(f"*/{host_key.FILE}")):
+    for file in sorted(folder.parent.glob(f"*/{KNOWN_HOSTS}")):
         for name, key in host_key.known(file):
             if key not in wanted or (name == target.key_name and file.parent == folder):
                 continue
             here = file.parent == folder
             names = [m.name for m in known if Target(m.address, m.port).key_name == name] if here else []
             managed = f"{names[0]} ({name})" if names else name
-            message = f"A server with the host key of {target.shown} is managed already: {managed} in {shown(file.parent)}."
+            where = f"{managed} in {shown(file.parent)}"
+            message = f"A server with the host key of {target.shown} is managed already: {where}."
             fix = (
-                "if it is the same server, use its name and address from there, or offboard it there first. If it is a copy"
-                " of that server, give it keys of its own: rm /etc/ssh/ssh_host_* && ssh-keygen -A && systemctl restart ssh"
+                "if it is the same server, use its name and address from there, or offboard it there first. If it is a"
+                " copy of that server, give it keys of its own:"
+                " rm /etc/ssh/ssh_host_* && ssh-keygen -A && systemctl restart ssh"
             )
             raise refuse("host-managed", message, fix)

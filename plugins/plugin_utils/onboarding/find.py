@@ -82,13 +82,14 @@ def _by_password(arguments: argparse.Namespace, asker: Asker, door: Door, privat
         return login.by_password(door, user, _given(arguments.password_file, file, "--password-file"))
     if not asker.terminal:
         message = f"No key login works on {door.target.shown}, and there is no terminal to ask for a password at."
-        fix = "add --password-file FILE (and --user NAME, if it is not root's), or --key FILE with the key that it knows."
+        fix = "add --password-file FILE (with --user NAME, if it is not root's), or a key that it knows: --key FILE"
         raise refuse("flag-missing", message, fix)
     print("The server does not know your key yet.")
     user = asker.text("Who can log in with a password", "root", "--user NAME", arguments.user)
     for attempt in range(_TRIES):
         try:
-            return login.by_password(door, user, _kept(asker.hidden(f"Password of {user}", "--password-file FILE"), file))
+            password = asker.hidden(f"Password of {user}", "--password-file FILE")
+            return login.by_password(door, user, _kept(password, file))
         except StoreError as error:
             if error.problems[0].rule != "password-wrong" or attempt == _TRIES - 1:
                 raise
@@ -101,7 +102,8 @@ def _given(typed: str, private: Path, flag: str) -> Path:
     path = Path(typed).expanduser()
     data = files.read(path)
     if data is None:
-        raise refuse("password-file", f"There is no file {typed}.", f"name the file that holds the password: {flag} FILE")
+        fix = f"name the file that holds the password: {flag} FILE"
+        raise refuse("password-file", f"There is no file {typed}.", fix)
     mode = path.stat().st_mode & 0o777
     if path.is_file() and mode & 0o077:
         raise refuse("password-file", f"Others can read {typed} (its mode is {mode:04o}).", f"chmod 600 {typed}")

@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 from pathlib import Path
 
+from ansible.parsing.dataloader import DataLoader
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding import environment
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.asking import Asker
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.environment import Member
@@ -22,7 +23,6 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_command.se
 )
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.ansible_vault import Passwords
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.problem import refuse
-from ansible.parsing.dataloader import DataLoader
 
 
 @dataclasses.dataclass
@@ -79,7 +79,8 @@ def _vault_password(arguments: argparse.Namespace, asker: Asker) -> Path | None:
         return None
     if not asker.terminal:
         message = "No vault password is set, so the server's sudo password cannot be encrypted."
-        fix = f"add --vault-password-file FILE, or have one made, outside of this repository: --new-password-file {NEW_PASSWORD}"
+        new = f"--new-password-file {NEW_PASSWORD}"
+        fix = f"add --vault-password-file FILE, or have one made, outside of this repository: {new}"
         raise refuse("vault-locked", message, fix)
     question = "File with the vault password; made if it is not there"
     return _file(arguments, asker.text(question, NEW_PASSWORD, "--vault-password-file FILE"))

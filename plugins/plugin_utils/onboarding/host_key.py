@@ -13,7 +13,6 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from ansible_collections.hypercode.deploy.plugins.plugin_utils.inventory_selection import KNOWN_HOSTS as FILE
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.reach import Target
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.layout import shown
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.problem import StoreError, refuse
@@ -110,7 +109,10 @@ def matching(target: Target, offered: list[HostKey], wanted: str) -> list[HostKe
     chosen = [key for key in offered if key.fingerprint == fingerprint]
     if chosen:
         return chosen
-    message = f"{target.shown} shows another host key than --host-key says.\nGiven:   {fingerprint}\nOffered: {_listed(offered)}"
+    message = (
+        f"{target.shown} shows another host key than --host-key says.\n"
+        f"Given:   {fingerprint}\nOffered: {_listed(offered)}"
+    )
     fix = (
         "compare with the provider's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub). If they differ there"
         " too, somebody is between you and the server: do not go on."

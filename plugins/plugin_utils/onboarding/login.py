@@ -34,6 +34,7 @@ LOOK = "\n".join(
         "",
     )
 )
+_EXPIRED = ("password has expired", "change your password", "Password change required")
 _SUDO = "sudo -S -k -p '' true"
 
 
@@ -75,7 +76,7 @@ class Door:
         if "Host key verification failed" in answer.errors:
             message = f"The host key of {self.target.shown} changed between two connections."
             raise refuse("host-key-changed", message, "somebody may be between you and the server: do not go on.")
-        if any(word in answer.errors + answer.output for word in ("password has expired", "change your password", "Password change required")):
+        if any(word in answer.errors + answer.output for word in _EXPIRED):
             message = f"{self.target.shown} wants a new password for {way.user} before it lets anybody in."
             raise refuse("password-expired", message, f"log in once and change it: ssh {way.user}@{self.target.host}")
         return answer
@@ -129,10 +130,10 @@ def takes_passwords(methods: Sequence[str]) -> bool:
 
 def no_password_login(target: Target, user: str, methods: Sequence[str]) -> StoreError:
     """The server takes keys only, and none of ours."""
-    message = f"{target.shown} takes no passwords from {user} ({', '.join(methods)} only), and your key is not known there."
+    message = f"{target.shown} takes no password from {user} ({', '.join(methods)} only), and does not know your key."
     fix = (
-        "put the public half of your key on the server (at most providers: their SSH keys page, or the console), or name"
-        " the key and user that it knows: --key FILE --user NAME"
+        "put the public half of your key on the server (at most providers: their page for SSH keys, or the console),"
+        " or name the key and user that it knows: --key FILE --user NAME"
     )
     return refuse("login-none", message, fix)
 

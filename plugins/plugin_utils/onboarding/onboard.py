@@ -11,6 +11,7 @@ import re
 import time
 from pathlib import Path
 
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.inventory_selection import KNOWN_HOSTS
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding import (
     environment,
     host_key,
@@ -32,6 +33,7 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store impo
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.layout import shown
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.problem import refuse
 
+_SHOW = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -44,6 +46,7 @@ class _Known:
     name: str
     managed: bool
     host_keys: list[HostKey] = dataclasses.field(default_factory=list)
+    to_fill_in: list[str] = dataclasses.field(default_factory=list)
 
 
 def run(arguments: argparse.Namespace, root: Path, asker: Asker) -> int:
@@ -63,17 +66,26 @@ def run(arguments: argparse.Namespace, root: Path, asker: Asker) -> int:
         _go_on(arguments, asker, home, known)
         session = _write(arguments, home, known, key, found)
         say("Setting up", "this takes about two minutes; the old login stays open until the new one is proved")
-        ended = play.run(session, play.variables(known.name, found), private / "run", lambda text: print(text, flush=True))
+        ended = play.run(session, play.variables(known.name, found), private / "run", tell)
     if not ended.good:
-        message = f"{known.name} is not ready; what failed stands above. Where the new login was not proved, the old one is as it was."
+        message = (
+            f"{known.name} is not ready; what failed stands above. The old login stays until the new one is proved."
+        )
         raise refuse("playbook", message, "correct what is named above, then run the same command again: it goes on.")
-    print(f"\n{known.name} is ready after {time.monotonic() - began:.0f} s.")
-    print(f"Next: ansible-playbook site.yml -i {shown(home.folder)} --limit {known.name}")
+    where = shown(home.folder)
+    print(f"\n{known.name} is ready after {time.monotonic() - began:.0f} s.\nNext:")
+    if known.to_fill_in:
+        print(f"  scripts/secrets edit {where}    (for what only you have: {', '.join(known.to_fill_in)})")
+    print(f"  ansible-playbook site.yml -i {where} --limit {known.name}")
     return 0
 
 
 def say(what: str, text: str) -> None:
-    print(f"{what:<11} {text}", flush=True)
+    tell(f"{what:<11} {text}")
+
+
+def tell(text: str) -> None:
+    print(text, flush=True)
 
 
 def _check_words(arguments: argparse.Namespace) -> None:
@@ -109,7 +121,7 @@ def _host_key(arguments: argparse.Namespace, asker: Asker, home: Home, known: _K
     target = known.target
     reach.connect(target)
     offered = host_key.read_server(target)
-    known.host_keys = host_key.check_known(target, home.folder / host_key.FILE, offered)
+    known.host_keys = host_key.check_known(target, home.folder / KNOWN_HOSTS, offered)
     if arguments.host_key:
         chosen = host_key.matching(target, offered, arguments.host_key)
         known.host_keys = known.host_keys or chosen
@@ -123,10 +135,10 @@ def _compared(asker: Asker, target: Target, offered: list[HostKey]) -> list[Host
     shows = "\n".join(f"  {key.shown}" for key in offered)
     if not asker.terminal:
         message = f"The host key of {target.shown} is not known yet. It shows:\n{shows}"
-        fix = "compare with the provider's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then add --host-key SHA256:..."
+        fix = f"compare with the provider's console ({_SHOW}), then add --host-key SHA256:..."
         raise refuse("host-key-unknown", message, fix)
     print(f"{target.shown} shows these host keys:\n{shows}")
-    print("Compare one with what the provider's console says (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).")
+    print(f"Compare one with what the provider's console says ({_SHOW}).")
     if asker.yes("Are they the same?", default=None):
         return offered
     message = f"The host key of {target.shown} was not confirmed. Nothing was sent to it."
@@ -136,8 +148,10 @@ def _compared(asker: Asker, target: Target, offered: list[HostKey]) -> list[Host
 def _go_on(arguments: argparse.Namespace, asker: Asker, home: Home, known: _Known) -> None:
     if arguments.yes or not asker.terminal:
         return
-    print(f"\n{known.target.shown} becomes {known.name} in {shown(home.folder)}: user {arguments.deploy_user} with your key,")
-    print("root and password logins closed, firewall and Docker set up.")
+    print(
+        f"\n{known.target.shown} becomes {known.name} in {shown(home.folder)}: a user {arguments.deploy_user} with your"
+    )
+    print("key, root and password logins closed, firewall and Docker set up.")
     if not asker.yes("Go on?", default=True):
         raise refuse("not-wanted", "Nothing was changed.", "run this again when you want to.")
 
@@ -161,8 +175,11 @@ def _write(arguments: argparse.Namespace, home: Home, known: _Known, key: Operat
         new = record.write(wanted, session) if not known.managed else []
         if new:
             record.check(wanted, session)
-        say("Inventory", f"written: {', '.join(new)}" if new else f"{known.name} is in {shown(home.folder)} already")
+        where = shown(home.folder)
+        say("Inventory", f"{len(new)} new files in {where}" if new else f"{known.name} is in {where} already")
         data = files.read(session.store.path)
         if data is None or not session.store.is_sealed(data):
-            print(report.init_text(initialise.run(session), session))
+            made = initialise.run(session)
+            known.to_fill_in = made.to_fill_in
+            say("Secrets", report.init_text(made, session).rpartition("\n\nNext:")[0])
     return session

@@ -1,7 +1,7 @@
 # Copyright: the hypercode.deploy authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Runs playbooks/onboard.yml through ansible-runner. What it keeps of the run lies in a private folder and goes with it."""
+"""Runs playbooks/onboard.yml through ansible-runner. What that keeps lies in a private folder, and goes with it."""
 
 from __future__ import annotations
 

@@ -102,7 +102,8 @@ def _why(target: Target, errors: Sequence[OSError], timeout: float) -> StoreErro
         return refuse("ssh-timeout", message, fix)
     only_ipv6 = all(":" in address for address in target.addresses)
     if only_ipv6 and any(error.errno in _NO_ROUTE for error in errors):
-        message = f"{host} has only an IPv6 address ({', '.join(target.addresses)}), and there is no way to it from here."
+        listed = ", ".join(target.addresses)
+        message = f"{host} has only an IPv6 address ({listed}), and there is no way to it from here."
         fix = "run this from a machine with IPv6 (test it: ping -6 debian.org), or give the server an IPv4 address too."
         return refuse("ipv6-no-route", message, fix)
     if any(error.errno in _NO_ROUTE for error in errors):

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.inventory_selection import KNOWN_HOSTS
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding import host_key
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.host_key import HostKey
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.reach import Target
@@ -65,7 +66,7 @@ def write(wanted: Wanted, session: Session) -> list[str]:
     """Write what is missing; the files that are new, as one types them. Raises StoreError."""
     folder = session.environment.folder
     own = folder / "host_vars" / wanted.name
-    new = [shown(folder / host_key.FILE)] if _learn(folder / host_key.FILE, wanted) else []
+    new = [shown(folder / KNOWN_HOSTS)] if _learn(folder / KNOWN_HOSTS, wanted) else []
     vault = vault_of(session, wanted.name)
     own.mkdir(parents=True, exist_ok=True)
     if not vault.path.exists():
@@ -113,10 +114,9 @@ def check(wanted: Wanted, session: Session) -> None:
 
 def _read_back(name: str, session: Session) -> dict[str, str]:
     """The host's variables as the next run reads them: this process has read the folder before, and would not look."""
-    words = ["ansible-inventory", "-i", str(session.environment.folder), "--host", name]
-    done = subprocess.run(
-        [*words, *session.passwords.options.as_arguments()], capture_output=True, text=True, cwd=session.root, check=False
-    )
+    vault = session.passwords.options.as_arguments()
+    words = ["ansible-inventory", "-i", str(session.environment.folder), "--host", name, *vault]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=session.root, check=False)
     try:
         return {key: str(value) for key, value in json.loads(done.stdout).items()}
     except ValueError:

@@ -1,7 +1,7 @@
 # Copyright: the hypercode.deploy authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Runs one command on a server over a new SSH connection. A password goes through a private file, never anywhere else."""
+"""Runs one command on a server over a new SSH connection. A password goes through a private file only."""
 
 from __future__ import annotations
 

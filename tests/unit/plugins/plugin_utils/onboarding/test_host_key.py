@@ -54,8 +54,8 @@ def test_what_is_written_is_found_again(keys: list[HostKey], tmp_path: Path) -> 
     path.write_text(host_key.lines_for(TARGET, keys[:2]), encoding="utf-8")
     assert host_key.check_known(TARGET, path, keys[:2]) == keys[:2]
     # OpenSSH's own program finds it, too.
-    done = subprocess.run(["ssh-keygen", "-F", "192.0.2.10", "-f", str(path)], capture_output=True, text=True, check=True)
-    assert keys[0].text in done.stdout
+    find = ["ssh-keygen", "-F", "192.0.2.10", "-f", str(path)]
+    assert keys[0].text in subprocess.run(find, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_server_that_nobody_knows(keys: list[HostKey], tmp_path: Path) -> None:
