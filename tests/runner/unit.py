@@ -27,7 +27,14 @@ CORPUS_TESTS = tuple(f"tests/unit/plugins/plugin_utils/secret_rules/test_{name}.
 
 
 # Real parts that some tests use; where they cannot be installed, these tests are skipped and say so.
-TOOLS = {"nft": "nftables", "ip": "iproute2", "age-keygen": "age"}
+TOOLS = {
+    "nft": "nftables",
+    "ip": "iproute2",
+    "age-keygen": "age",
+    "sshd": "openssh-server",
+    "ssh-keygen": "openssh-client",
+    "visudo": "sudo",
+}
 
 
 def run(context: Context) -> Outcome:

@@ -131,7 +131,7 @@ class SshdTrials(trial.Trials):
             self.undo_now()
             reason = [line for line in answer.stderr.splitlines() if line.strip()]
             raise TrialError(
-                f"{self._unit} on {self._host} did not reload: {reason[0] if reason else 'systemctl did not say why'}."
+                f"{self._unit} on {self._host} did not reload: {reason[0].rstrip('.') if reason else 'systemctl did not say why'}."
                 f" The old settings are back. Fix: see journalctl -u {self._unit}"
             )
 

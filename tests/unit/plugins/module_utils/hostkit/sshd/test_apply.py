@@ -69,10 +69,10 @@ class Bench:
         file.chmod(mode)
         return file
 
-    def user(self, name: str, uid: int, key: str, password: str = "!") -> None:
+    def user(self, name: str, uid: int, key: str, stored: str = "!") -> None:
         for file, line in (
             ("passwd", f"{name}:x:{uid}:{uid}::/home/{name}:/bin/bash\n"),
-            ("shadow", f"{name}:{password}:1:0:9:7:::\n"),
+            ("shadow", f"{name}:{stored}:1:0:9:7:::\n"),
             ("group", f"{name}:x:{uid}:\n"),
         ):
             with (self.root / "etc" / file).open("a") as handle:
@@ -179,7 +179,10 @@ def test_root_without_a_key_is_refused_although_keys_are_allowed(bench: Bench) -
     [
         (lambda bench, file: file.unlink(), "there is no public key for deploy"),
         (lambda bench, file: file.write_text("# none\nnonsense\n"), "there is no public key for deploy"),
-        (lambda bench, file: file.write_text(bench.keys["short"]), "accept no key in /home/deploy/.ssh/authorized_keys"),
+        (
+            lambda bench, file: file.write_text(bench.keys["short"]),
+            "accept no key in /home/deploy/.ssh/authorized_keys",
+        ),
         (lambda bench, file: file.chmod(0o666), "others may write to /home/deploy/.ssh/authorized_keys"),
         (lambda bench, file: file.parent.chmod(0o777), "others may write to /home/deploy/.ssh"),
     ],
