@@ -28,6 +28,7 @@ class Known(Protocol):
 
     name: str
     managed: bool
+    banner: str
 
 
 def find_login(
@@ -40,10 +41,11 @@ def find_login(
     private: Path,
 ) -> Found:
     """A login that works and may become root: ours, then a key, then a password. Raises StoreError."""
-    ours = _managed(arguments, home, door, key, known, private)
+    # Nobody but us makes that user: on a new server the try would only count as a refused login.
+    ours = _managed(arguments, home, door, key, known, private) if known.managed else None
     if ours:
         return ours
-    users = [arguments.user] if arguments.user else login.USUAL_USERS
+    users = [arguments.user] if arguments.user else login.usual_users(known.banner)
 
     def sudo_password(user: str) -> Path | None:
         if arguments.sudo_password_file:
@@ -63,11 +65,11 @@ def find_login(
 def _managed(
     arguments: argparse.Namespace, home: Home, door: Door, key: OperatorKey, known: Known, private: Path
 ) -> Found | None:
-    """The login of a server that is onboarded already, or nearly; None where it does not work (yet)."""
+    """The login of a server that is in the inventory already; None where it does not work (yet)."""
     found, _last = login.by_key(door, [arguments.deploy_user], key.path)
     if found is None:
         return None
-    value = home.session().inventory.value("ansible_become_password", known.name, "") if known.managed else ""
+    value = home.session().inventory.value("ansible_become_password", known.name, "")
     try:
         return login.with_sudo(door, found, lambda _user: _kept(str(value), private / "deploy") if value else None)
     except StoreError:

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding import ssh
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding import reach, ssh
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.host_key import HostKey, parse
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.reach import Target
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.ssh import Answer, Way
@@ -17,6 +18,8 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.prob
 
 # Whom providers make for their customers.
 USUAL_USERS = ("root", "debian", "ubuntu", "admin", "ec2-user")
+# Each refused login counts against us: where sshd says what it runs on, only those are tried that exist there.
+_USERS_OF = {"debian": ("root", "debian", "admin"), "ubuntu": ("root", "ubuntu")}
 _BEGIN, _KEYS, _END = "hypercode-onboard-begin", "hypercode-onboard-keys", "hypercode-onboard-end"
 # Plain sh, for a server may have nothing else. With a sudo that asks, "sudo -n" fails at once.
 LOOK = "\n".join(
@@ -34,6 +37,8 @@ LOOK = "\n".join(
         "",
     )
 )
+# What ssh says when sshd drops a connection before any login.
+_CLOSED = ("kex_exchange_identification", "Connection closed by remote host", "Connection reset by")
 _EXPIRED = ("password has expired", "change your password", "Password change required")
 _SUDO = "sudo -S -k -p '' true"
 
@@ -63,9 +68,18 @@ class Door:
     target: Target
     known_hosts: Path
     root: Path
+    wait: Callable[[float], None] = time.sleep
 
     def run(self, way: Way, command: str, said: str = "") -> Answer:
-        return ssh.run(self.target, way, self.known_hosts, command, root=self.root, said=said)
+        """One command over one connection. Raises StoreError when there is none."""
+
+        def attempt() -> Answer:
+            answer = ssh.run(self.target, way, self.known_hosts, command, root=self.root, said=said)
+            if answer.code == 255 and any(word in answer.errors for word in _CLOSED):
+                raise _lost(self.target, answer)
+            return answer
+
+        return reach.patiently(attempt, lambda _error: True, self.wait)
 
     def try_way(self, way: Way) -> Found | Answer:
         """What is on the server, or the answer that refused this way. Raises StoreError for what no other way helps."""
@@ -97,6 +111,14 @@ def _read(way: Way, lines: list[str]) -> Found:
     )
 
 
+def usual_users(banner: str) -> tuple[str, ...]:
+    """Whom to try on a server whose sshd calls itself so."""
+    for system, users in _USERS_OF.items():
+        if system in banner.lower():
+            return users
+    return USUAL_USERS
+
+
 def by_key(door: Door, users: Iterable[str], key: Path) -> tuple[Found | None, Answer | None]:
     """The first user who gets in by the key, and what the last refusal said."""
     last: Answer | None = None
@@ -106,7 +128,7 @@ def by_key(door: Door, users: Iterable[str], key: Path) -> tuple[Found | None, A
             return outcome, None
         last = outcome
         if not outcome.refused and outcome.code == 255:
-            raise _lost(door, outcome)
+            raise _lost(door.target, outcome)
     return None, last
 
 
@@ -116,7 +138,7 @@ def by_password(door: Door, user: str, password_file: Path) -> Found:
     if isinstance(outcome, Found):
         return outcome
     if outcome.code == 255 and not outcome.refused:
-        raise _lost(door, outcome)
+        raise _lost(door.target, outcome)
     if not takes_passwords(outcome.methods):
         raise no_password_login(door.target, user, outcome.methods)
     message = f"{door.target.shown} refused the password of {user}."
@@ -138,9 +160,9 @@ def no_password_login(target: Target, user: str, methods: Sequence[str]) -> Stor
     return refuse("login-none", message, fix)
 
 
-def _lost(door: Door, answer: Answer) -> StoreError:
+def _lost(target: Target, answer: Answer) -> StoreError:
     said = (answer.errors.strip().splitlines() or ["the connection ended"])[-1]
-    message = f"The SSH connection to {door.target.shown} was lost while trying a login: {said}"
+    message = f"The SSH connection to {target.shown} was lost while trying a login: {said}"
     fix = "wait a minute (fail2ban or a limit of the provider may be at work), then run this again."
     return refuse("ssh-lost", message, fix)
 

@@ -45,6 +45,7 @@ class _Known:
     target: Target
     name: str
     managed: bool
+    banner: str = ""
     host_keys: list[HostKey] = dataclasses.field(default_factory=list)
     to_fill_in: list[str] = dataclasses.field(default_factory=list)
 
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace, root: Path, asker: Asker) -> int:
     known = _name(arguments, asker, home)
     with files.private_folder() as private:
         _host_key(arguments, asker, home, known)
-        door = Door(known.target, private / "known_hosts", root)
+        door = Door(known.target, private / "known_hosts", root, _wait)
         files.write(door.known_hosts, host_key.lines_for(known.target, known.host_keys).encode())
         found = find_login(arguments, asker, home, door, key, known, private)
         say("Login", f"{found.shown}, on {found.system_name}{'' if found.python else ', without Python'}")
@@ -82,6 +83,11 @@ def run(arguments: argparse.Namespace, root: Path, asker: Asker) -> int:
 
 def say(what: str, text: str) -> None:
     tell(f"{what:<11} {text}")
+
+
+def _wait(seconds: float) -> None:
+    say("Waiting", f"the server keeps this address out for a while, as after refused logins; again in {seconds:.0f} s")
+    time.sleep(seconds)
 
 
 def tell(text: str) -> None:
@@ -119,7 +125,9 @@ def _name(arguments: argparse.Namespace, asker: Asker, home: Home) -> _Known:
 def _host_key(arguments: argparse.Namespace, asker: Asker, home: Home, known: _Known) -> None:
     """The keys to trust: those that are known, or that the operator has compared."""
     target = known.target
-    reach.connect(target)
+    known.banner = reach.patiently(
+        lambda: reach.connect(target), lambda error: error.problems[0].rule == "ssh-closed", _wait
+    )
     offered = host_key.read_server(target)
     known.host_keys = host_key.check_known(target, home.folder / KNOWN_HOSTS, offered)
     if arguments.host_key:

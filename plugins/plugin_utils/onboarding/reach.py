@@ -10,13 +10,16 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.problem import StoreError, refuse
 
 TIMEOUT = 8.0
 _NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _BANNER = 255
+# In seconds. Each refused login costs an address five seconds with OpenSSH, from fifteen on.
+_PAUSES = (6.0, 10.0, 15.0, 20.0)
+_Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,15 +67,33 @@ def resolve(host: str, port: int) -> Target:
     return Target(host, port, tuple(sorted({str(entry[4][0]) for entry in found})))
 
 
-def connect(target: Target, timeout: float = TIMEOUT, opener: Callable[..., Any] = socket.create_connection) -> None:
-    """See that sshd answers on the port. Raises StoreError that says what is in the way."""
+def patiently(
+    attempt: Callable[[], _Result], is_closed: Callable[[StoreError], bool], wait: Callable[[float], None]
+) -> _Result:
+    """Try again for a while where sshd keeps an address out: since version 9.8 it does so after some refused logins.
+
+    Raises the StoreError of the last attempt.
+    """
+    for pause in _PAUSES:
+        try:
+            return attempt()
+        except StoreError as error:
+            if not is_closed(error):
+                raise
+        wait(pause)
+    return attempt()
+
+
+def connect(target: Target, timeout: float = TIMEOUT, opener: Callable[..., Any] = socket.create_connection) -> str:
+    """See that sshd answers on the port; what it calls itself. Raises StoreError that says what is in the way."""
     errors: list[OSError] = []
     for address in target.addresses:
         try:
             with opener((address, target.port), timeout) as link:
                 link.settimeout(timeout)
-                _judge_banner(target, link.recv(_BANNER))
-                return
+                banner = link.recv(_BANNER)
+                _judge_banner(target, banner)
+                return str(banner.decode(errors="replace").strip())
         except OSError as error:
             errors.append(error)
     raise _why(target, errors, timeout)
@@ -83,7 +104,7 @@ def _judge_banner(target: Target, banner: bytes) -> None:
         return
     if not banner:
         message = f"{target.host} closes the connection on port {target.port} before it says anything."
-        fix = "its sshd may refuse this address for a while (fail2ban, MaxStartups): wait some minutes, then try again."
+        fix = "its sshd may refuse your address for a while after failed logins: wait some minutes, then try again."
         raise refuse("ssh-closed", message, fix)
     message = f"What answers on port {target.port} of {target.host} is not an SSH server."
     raise refuse("ssh-other", message, "give the port of sshd: --port NUMBER")

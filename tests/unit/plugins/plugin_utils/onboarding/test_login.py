@@ -21,7 +21,7 @@ class Server(Door):
     """A door behind which this machine's own shell answers; ``said`` are fixed answers that come first."""
 
     def __init__(self, *said: Answer) -> None:
-        super().__init__(TARGET, Path("/nonexistent"), Path("/nonexistent"))
+        super().__init__(TARGET, Path("/nonexistent"), Path("/nonexistent"), lambda _seconds: None)
         object.__setattr__(self, "said", list(said))
         object.__setattr__(self, "tried", [])
 
@@ -150,3 +150,30 @@ def test_no_secret_and_no_question_on_the_command_line(tmp_path: Path) -> None:
     # What the real ssh makes of a path with a space.
     shown = subprocess.run([by_key[0], "-G", *by_key[1:]], capture_output=True, text=True, check=True).stdout
     assert f"{tmp_path}/some where/known_hosts" in shown
+
+
+@pytest.mark.parametrize(
+    ("banner", "users"),
+    [
+        ("SSH-2.0-OpenSSH_10.0p2 Debian-7", ("root", "debian", "admin")),
+        ("SSH-2.0-OpenSSH_9.6p1 Ubuntu-3ubuntu13.5", ("root", "ubuntu")),
+        ("SSH-2.0-OpenSSH_9.9", login.USUAL_USERS),
+    ],
+)
+def test_whom_to_try(banner: str, users: tuple[str, ...]) -> None:
+    assert login.usual_users(banner) == users
+
+
+def test_a_server_that_keeps_us_out_for_a_while() -> None:
+    closed = Answer(255, "", "kex_exchange_identification: Connection closed by remote host\n")
+    answers = [closed, closed]
+    waited: list[float] = []
+    door = Door(TARGET, Path("/nonexistent"), Path("/nonexistent"), waited.append)
+
+    def run(*_words: object, **_more: object) -> Answer:
+        return answers.pop() if answers else Answer(0, "in", "")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssh, "run", run)
+        assert door.run(KEY, "true").output == "in"
+    assert len(waited) == 2

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding import reach
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.reach import Target
-from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.problem import Problem, StoreError
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.problem import Problem, StoreError, refuse
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def test_a_connection_that_is_closed_at_once() -> None:
     with listening(b"") as port:
         found = problem(Target("127.0.0.1", port, ("127.0.0.1",)))
     assert found.rule == "ssh-closed"
-    assert "fail2ban" in found.fix
+    assert "failed logins" in found.fix
 
 
 def test_a_port_on_which_nothing_listens() -> None:
@@ -127,3 +127,36 @@ def test_the_usual_form_of_an_address(typed: str, normal: str) -> None:
 def test_the_name_in_a_file_of_host_keys() -> None:
     assert Target("192.0.2.10", 22).key_name == "192.0.2.10"
     assert Target("2001:db8::1", 2222).key_name == "[2001:db8::1]:2222"
+
+
+class TestPatience:
+    """sshd keeps an address out for a while after refused logins."""
+
+    def test_it_waits_and_tries_again(self) -> None:
+        waited: list[float] = []
+        said = [refuse("ssh-closed", "closed", "wait"), refuse("ssh-closed", "closed", "wait")]
+
+        def attempt() -> str:
+            if said:
+                raise said.pop()
+            return "in"
+
+        assert reach.patiently(attempt, lambda _error: True, waited.append) == "in"
+        assert waited == [6.0, 10.0]
+
+    def test_not_for_ever(self) -> None:
+        waited: list[float] = []
+
+        def attempt() -> str:
+            raise refuse("ssh-closed", "closed", "wait")
+
+        with pytest.raises(StoreError, match="closed"):
+            reach.patiently(attempt, lambda _error: True, waited.append)
+        assert 30 < sum(waited) < 90
+
+    def test_not_for_anything_else(self) -> None:
+        def attempt() -> str:
+            raise refuse("ssh-refused", "refused", "start it")
+
+        with pytest.raises(StoreError, match="refused"):
+            reach.patiently(attempt, lambda error: error.problems[0].rule == "ssh-closed", pytest.fail)
