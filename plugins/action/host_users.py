@@ -17,7 +17,7 @@ class ActionModule(LenientAction):
         """Judge; unless that is all, have the module bring the users to what is wanted."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        options, findings = self.read_options(ARGUMENTS, "base_", judge_options)
+        options, findings = self.judged_options(ARGUMENTS, "base_", judge_options)
         if options.get("state") == "validated":
             return {**result, "changed": False, "findings": [finding.as_dict() for finding in findings]}
         if findings:

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
 from ansible_collections.hypercode.deploy.plugins.modules.sshd_apply import ARGUMENTS, judge_options, report
@@ -16,6 +17,7 @@ class ActionModule(ProvedAction):
 
     module = "hypercode.deploy.sshd_apply"
     prefix = "base_sshd_"
+    settings: ClassVar[Mapping[str, str]] = {"users": "base_users"}
     arguments = ARGUMENTS
     loaded = "changing how one logs in"
     old = "the old settings of sshd"

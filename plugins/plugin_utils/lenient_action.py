@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
@@ -24,6 +24,9 @@ class LenientAction(ActionBase):  # type: ignore[misc]
     _supports_check_mode = True
     _supports_diff = True
 
+    settings: ClassVar[Mapping[str, str]] = {}
+    """Options that are no setting with the prefix: which setting they are."""
+
     @classmethod
     def finalize_task_arg(cls, name: str, value: Any, templar: Any, context: Any) -> Any:
         """Evaluate an option; where that fails, keep the reason in its place."""
@@ -32,7 +35,7 @@ class LenientAction(ActionBase):  # type: ignore[misc]
         except AnsibleError as error:
             return {UNEVALUATED: " ".join(str(error).split()).rstrip(".")}
 
-    def read_options(
+    def judged_options(
         self,
         arguments: Mapping[str, Mapping[str, Any]],
         prefix: str,
@@ -42,8 +45,8 @@ class LenientAction(ActionBase):  # type: ignore[misc]
         args = self._task.args
         broken = unevaluated(args)
         findings = [
-            wrong_option(f"{prefix}{name}", f"{prefix}{name} cannot be evaluated: {why}.")
-            for name, why in broken.items()
+            wrong_option(setting, f"{setting} cannot be evaluated: {why}.")
+            for setting, why in ((self.settings.get(name, f"{prefix}{name}"), why) for name, why in broken.items())
         ]
         self._task.args = {name: value for name, value in args.items() if name not in broken}
         try:

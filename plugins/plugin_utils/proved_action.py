@@ -50,7 +50,7 @@ class ProvedAction(LenientAction):
         """Judge, apply, confirm."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._task_vars = task_vars or {}
-        options, findings = self.read_options(self.arguments, self.prefix, self.judge)
+        options, findings = self.judged_options(self.arguments, self.prefix, self.judge)
         if options.get("state") == "validated":
             return {**result, "changed": False, "findings": [finding.as_dict() for finding in findings]}
         if findings:

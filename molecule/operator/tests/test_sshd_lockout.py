@@ -38,6 +38,21 @@ def test_what_would_cut_off_is_refused_with_the_fix(host, inventory):
     assert stack.root(host, f"cat {DROP_IN}") == before
 
 
+@pytest.fixture(params=["a socket of systemd", "a socket of its own"])
+def listening(host, request):
+    """Both ways to run sshd: Ubuntu's, which these hosts are made with, and Debian's."""
+    own = request.param == "a socket of its own"
+    if own:
+        stack.root(
+            host, "systemctl disable --now ssh.socket && systemctl enable ssh.service && systemctl restart ssh.service"
+        )
+    assert (host.run("systemctl is-active ssh.socket").rc == 0) is not own
+    yield
+    if own:
+        stack.root(host, "systemctl stop ssh.service && systemctl enable --now ssh.socket")
+
+
+@pytest.mark.usefixtures("listening")
 def test_a_real_lockout_is_undone_by_the_host(host, inventory):
     before = stack.root(host, f"cat {DROP_IN}")
     seen: list[tuple[float, bool]] = []

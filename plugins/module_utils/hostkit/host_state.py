@@ -47,11 +47,11 @@ def unit_findings(wanted: Sequence[WantedUnit], systemd: Systemd, host: str) -> 
     found = []
     for unit in wanted:
         try:
-            (plan,) = apply_units([unit], systemd, host=host, check_mode=True) or [None]
+            plans = apply_units([unit], systemd, host=host, check_mode=True)
         except UnitError as error:
             found.append(Finding("unit", ERROR, unit.name, str(error), _AGAIN))
             continue
-        if plan is not None and plan.steps:
+        for plan in (plan for plan in plans if plan.steps):
             text = f"{unit.name} on {host} is {plan.before.text}. To do: {', '.join(plan.steps)}."
             found.append(
                 Finding("unit", ERROR, unit.name, text, f"Apply the role base again; see systemctl status {unit.name}")

@@ -19,6 +19,10 @@ from ..units import Systemd
 from .settings import DROP_IN
 
 UNDO_UNIT = "hypercode-sshd-undo.service"
+# A sshd whose socket is systemd's cannot bind it anew when it is told to reload, and dies. A restart takes it over
+# again, and leaves sessions alone (KillMode=process). One that does not run reads its settings when somebody comes.
+_SOCKETS = ("ssh.socket", "sshd.socket")
+_WITH_SOCKET, _ALONE = "try-restart", "try-reload-or-restart"
 # Before sshd and before anything that hands it connections. Without default dependencies, since ssh.socket is a part of
 # what these wait for.
 _UNIT = """\
@@ -85,8 +89,9 @@ class SshdTrials(trial.Trials):
             f"if [ -e before.conf ]; then cp before.conf {target}.old && mv -f {target}.old {target};"
             f" else rm -f {target}; fi\n"
             f"rm -f {leftovers}\n"
+            f"if systemctl --quiet is-active {' '.join(_SOCKETS)}; then how={_WITH_SOCKET}; else how={_ALONE}; fi\n"
             # At boot sshd does not run yet: then this does nothing.
-            f"systemctl --no-block try-reload-or-restart {self._unit}\n"
+            f"systemctl --no-block $how {self._unit}\n"
             # Written by _spare.
             "if [ -e unspare.sh ]; then sh unspare.sh; rm -f unspare.sh; fi"
         )
@@ -126,12 +131,14 @@ class SshdTrials(trial.Trials):
 
     def _change(self, text: str | None) -> None:
         put(self._paths.drop_in, text)
-        answer = self._systemd.call("try-reload-or-restart", self._unit)
+        sockets = self._systemd.states(_SOCKETS)
+        by_socket = any(state.running for state in sockets.values())
+        answer = self._systemd.call(_WITH_SOCKET if by_socket else _ALONE, self._unit)
         if answer.code:
             self.undo_now()
-            reason = [line for line in answer.stderr.splitlines() if line.strip()]
+            said = [line.rstrip(". ") for line in answer.stderr.splitlines() if line.strip()]
             raise TrialError(
-                f"{self._unit} on {self._host} did not reload: {reason[0].rstrip('.') if reason else 'systemctl did not say why'}."
+                f"{self._unit} on {self._host} did not reload: {said[0] if said else 'systemctl did not say why'}."
                 f" The old settings are back. Fix: see journalctl -u {self._unit}"
             )
 

@@ -35,8 +35,8 @@ class Host:
         if argv[0] == "systemctl":
             if argv[1] == "show":
                 names = [word for word in argv[2:] if "." in word]
-                active = {True: self.timer, False: "active"}
-                states = [(name, active["undo" in name]) for name in names]
+                active = {"ssh.service": "active", "ssh.socket": "inactive", "sshd.socket": "inactive"}
+                states = [(name, active.get(name, self.timer)) for name in names]
                 blocks = [f"Id={name}\nLoadState=loaded\nActiveState={state}" for name, state in states]
                 return CommandResult(0, "\n\n".join(blocks) + "\n")
             self.reloads += argv[1] == "try-reload-or-restart"

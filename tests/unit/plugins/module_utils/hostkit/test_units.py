@@ -260,6 +260,16 @@ class TestApply:
         apply(fake, {"name": "a", "state": "restarted"})
         assert fake.calls[:3] == ["show a.service", "daemon-reload", "show a.service"]
 
+    @pytest.mark.parametrize("check_mode", [False, True])
+    def test_a_unit_that_is_only_meant_if_present(self, check_mode: bool) -> None:
+        fake = FakeSystemd(there_service={"ActiveState": "active", "UnitFileState": "enabled"})
+        off = {"state": "stopped", "masked": True, "if_present": True}
+        wanted = ({"name": "there", **off}, {"name": "gone", **off})
+        plans = apply(fake, *wanted, check_mode=check_mode)
+        assert [(plan.wanted.name, plan.steps) for plan in plans] == [("there.service", ["stop", "mask"])]
+        assert acted(fake) == ([] if check_mode else ["stop there.service", "mask there.service"])
+        assert "gone.service" not in fake.units
+
 
 class TestCheckMode:
     def test_changes_nothing(self) -> None:

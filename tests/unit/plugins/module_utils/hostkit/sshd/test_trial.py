@@ -16,6 +16,15 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.trial imp
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import Systemd
 from fakes.network_lab import folder_in_memory
 
+# What is active stands in a file beside it.
+SYSTEMCTL = """
+case "$1" in
+show) while [ "$1" != -- ]; do shift; done; shift
+  for unit; do state=inactive; grep -qx "$unit" $0.active && state=active
+    printf "Id=x\\nActiveState=$state\\n\\n"; done;;
+--quiet) shift 2; for unit; do grep -qx "$unit" $0.active && exit 0; done; exit 3;;
+esac
+"""
 TRIAL = Trial("t1", "hypercode-sshd-undo-t1", "198.51.100.2 40000 22", 30)
 
 
@@ -26,8 +35,8 @@ class Bench:
         self.paths, self._programs = Paths(root), programs
         self.notes = programs / "notes"
         self.notes.touch()
-        self.program("systemctl", 'case "$1" in show) printf "Id=x\\nActiveState=$(cat $0.state)\\n";; esac')
-        (programs / "systemctl.state").write_text("active")
+        self.program("systemctl", SYSTEMCTL)
+        self.active(f"{TRIAL.timer}.timer", "ssh.service")
         self.program("systemd-run", "")
         self.program("fail2ban-client", "")
         self.trials = SshdTrials(Systemd(self.run, "web1"), self.run, self.paths, "web1", "ssh.service", "198.51.100.2")
@@ -36,6 +45,9 @@ class Bench:
         path = self._programs / name
         path.write_text(f'#!/bin/sh\necho "{name} $*" >> {self.notes}\n{body}\n')
         path.chmod(0o755)
+
+    def active(self, *units: str) -> None:
+        (self._programs / "systemctl.active").write_text("".join(f"{unit}\n" for unit in units))
 
     def run(self, argv: Sequence[str]) -> CommandResult:
         return run_command(argv, timeout=20, environment={"PATH": f"{self._programs}:{os.environ['PATH']}"})
@@ -92,6 +104,16 @@ def test_what_nobody_confirms_is_undone(bench: Bench, before: str | None, after:
     assert not bench.trials.confirm(TRIAL)
 
 
+def test_a_socket_of_systemd_needs_a_restart(bench: Bench) -> None:
+    """Told to reload, such a sshd finds its own port taken and dies."""
+    bench.active("ssh.socket", "ssh.service")
+    bench.trials.start(TRIAL, "x\n")
+    assert bench.called("systemctl try-restart ssh.service") == 1
+    bench.fire()
+    assert bench.called("systemctl --no-block try-restart ssh.service") == 1
+    assert bench.called("reload") == 0
+
+
 def test_the_unit_of_the_boot_is_one_that_systemd_takes(bench: Bench) -> None:
     bench.trials.start(TRIAL, "x\n")
     text = bench.paths.unit.read_text()
@@ -134,7 +156,7 @@ def test_without_a_timer_nothing_changes(bench: Bench) -> None:
 
 
 def test_a_reload_that_fails_is_undone_at_once(bench: Bench) -> None:
-    bench.program("systemctl", 'case "$*" in try*) echo "Job failed" >&2; exit 1;; esac')
+    bench.program("systemctl", 'case "$*" in try*) echo "Job failed." >&2; exit 1;; esac' + SYSTEMCTL)
     with pytest.raises(TrialError, match=r"ssh.service on web1 did not reload: Job failed\. The old settings are back"):
         bench.trials.start(TRIAL, "x\n")
     assert not bench.paths.drop_in.exists()
@@ -146,7 +168,7 @@ def test_a_second_run_during_a_trial_waits_for_it(bench: Bench) -> None:
     with pytest.raises(TrialError, match=r"Another run is trying settings of sshd out on web1.*Fix: wait 30 s"):
         bench.trials.clear()
     # Its timer got lost.
-    (bench._programs / "systemctl.state").write_text("inactive")
+    bench.active()
     assert bench.trials.clear() is True
     assert not bench.paths.drop_in.exists()
     assert bench.trials.clear() is False
