@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, root: Path, asker: Asker) -> int:
         refuse_system(found, home, known.target)
         _go_on(arguments, asker, home, known)
         session = _write(arguments, home, known, key, found)
-        say("Setting up", "this takes about two minutes; the old login stays open until the new one is proved")
+        say("Setting up", "this takes about a minute; the old login stays open until the new one is proved")
         ended = play.run(session, play.variables(known.name, found), private / "run", tell)
     if not ended.good:
         message = (
