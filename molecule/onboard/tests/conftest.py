@@ -100,9 +100,9 @@ class Desk:
     def password_file(self, server: Server) -> Path:
         return self.secret_file(f"{server.name}-password", f"{server.password}\n")
 
-    def playbook(self, name: str, *words: object, env: str = "production"):
+    def playbook(self, name: str, *words: object, env: str = "production", vault: Path | None = None):
         program = Path(sys.executable).parent / "ansible-playbook"
-        variables = {"ANSIBLE_VAULT_PASSWORD_FILE": str(self.vault_password)}
+        variables = {"ANSIBLE_VAULT_PASSWORD_FILE": str(vault or self.vault_password)}
         return run(program, f"playbooks/{name}.yml", "-i", self.environment(env), *words, **variables)
 
     def variables(self, name: str, env: str = "production") -> str:
