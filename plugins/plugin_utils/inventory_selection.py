@@ -19,6 +19,8 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.role_specs import
 
 # What everybody copies first; nobody deploys to it.
 EXAMPLE = "example"
+# Host keys of the servers, beside the files that list them.
+KNOWN_HOSTS = "known_hosts"
 _IMPLICIT_GROUPS = ("all", "ungrouped")
 _NOT_HOSTS = (".md", ".txt", ".cfg", ".bak", ".orig", ".retry", ".rst", "~", ".pyc")
 
@@ -63,12 +65,13 @@ def as_typed(path: Path, cwd: Path) -> str:
     return str(path) if relative.startswith("../..") else relative
 
 
-def _holds_hosts(folder: Path) -> bool:
+def holds_hosts(folder: Path) -> bool:
     """Whether an inventory folder has a file with hosts in it (by its name: hosts.yml, 01-hosts.ini, inventory ...)."""
     return any(
         entry.is_file()
         and not entry.name.startswith(".")
         and not entry.name.endswith(_NOT_HOSTS)
+        and entry.name != KNOWN_HOSTS
         and ("hosts" in entry.name or "inventory" in entry.name)
         for entry in folder.iterdir()
     )
@@ -80,7 +83,7 @@ def find_project(candidates: Iterable[Path], cwd: Path) -> Project:
         folder = root / "inventories"
         if not folder.is_dir():
             continue
-        found = sorted(path for path in folder.iterdir() if path.is_dir() and _holds_hosts(path))
+        found = sorted(path for path in folder.iterdir() if path.is_dir() and holds_hosts(path))
         sandbox = root / "scripts" / "sandbox"
         return Project(
             inventories=tuple(as_typed(path, cwd) for path in found if path.name != EXAMPLE),

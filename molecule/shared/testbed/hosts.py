@@ -106,7 +106,7 @@ def state_of(container: str) -> str:
     return docker("inspect", "--format", "{{.State.Status}}", container, check=False)
 
 
-def make_host(bed: Bed, host: str, index: int) -> None:
+def make_container(bed: Bed, host: str, index: int, image: str) -> None:
     """Create and boot a host; one that exists is only started."""
     container = bed.container(host)
     state = state_of(container)
@@ -124,11 +124,17 @@ def make_host(bed: Bed, host: str, index: int) -> None:
             "a *:* rwm",
             *"--tmpfs /run:exec --tmpfs /run/lock --tmpfs /tmp:exec".split(),
             *f"--volume {container}-docker:/var/lib/docker".split(),
-            images.host_image(bed.host_kind),
+            image,
             "/sbin/init",
             *cgroup_words(),
         )
         docker("start", container)
+
+
+def make_host(bed: Bed, host: str, index: int) -> None:
+    """Create and boot a host that the user of the test bed may enter."""
+    container = bed.container(host)
+    make_container(bed, host, index, images.host_image(bed.host_kind))
     # Done again each time: whatever was interrupted before is made good, and a start brings back the outer resolver.
     put_file(container, "/etc/testbed/resolv.conf", resolver())
     docker("exec", container, "cp", "/etc/testbed/resolv.conf", "/etc/resolv.conf")

@@ -34,11 +34,12 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.prob
 NEW_PASSWORD = "~/.config/hypercode/vault-password"  # noqa: S105  A path.
 
 
-def _options(arguments: argparse.Namespace) -> PasswordOptions:
+def password_options(arguments: argparse.Namespace) -> PasswordOptions:
     """The vault options. A deploy runs in another folder, so that paths are made absolute."""
     ids = tuple(_absolute_id(value) for value in arguments.vault_id)
     names = tuple(str(Path(value).expanduser().absolute()) for value in arguments.vault_password_file)
-    return PasswordOptions(ids, names, arguments.ask_vault_pass, arguments.encrypt_vault_id)
+    asked = getattr(arguments, "ask_vault_pass", False)
+    return PasswordOptions(ids, names, asked, arguments.encrypt_vault_id)
 
 
 def _absolute_id(value: str) -> str:
@@ -49,7 +50,7 @@ def _absolute_id(value: str) -> str:
 
 
 def _place(arguments: argparse.Namespace, root: Path) -> Place:
-    return open_place(arguments.environment, root, _options(arguments), datetime.date.today())
+    return open_place(arguments.environment, root, password_options(arguments), datetime.date.today())
 
 
 def init(arguments: argparse.Namespace, root: Path) -> int:
@@ -159,13 +160,19 @@ def _full(name: str, value: str) -> str:
     return value
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    vault = argparse.ArgumentParser(add_help=False)
-    group = vault.add_argument_group("vault password, as ansible-vault takes it")
+def vault_options(commands: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Give a command line the options that say where vault passwords are; scripts/onboard has them too."""
+    group = commands.add_argument_group("vault password, as ansible-vault takes it")
     group.add_argument("--vault-password-file", "--vault-pass-file", action="append", default=[], metavar="FILE")
     group.add_argument("--vault-id", action="append", default=[], metavar="LABEL@SOURCE")
     group.add_argument("--encrypt-vault-id", default="", metavar="LABEL", help="which of several encrypts a new file")
+    return group
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    vault = argparse.ArgumentParser(add_help=False)
+    group = vault_options(vault)
     group.add_argument("-J", "--ask-vault-password", "--ask-vault-pass", dest="ask_vault_pass", action="store_true")
     about = "Makes, checks and changes the secrets of an environment (a folder in inventories/). It never shows one."
     top = argparse.ArgumentParser(prog="secrets", description=about, epilog="How to use it: docs/secrets.md")
@@ -225,13 +232,14 @@ def main(words: list[str], root: Path) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # A traceback could show a secret.
-        where = _innermost(error)
+        where = innermost(error)
         print(f"\nERROR  A fault in scripts/secrets itself ({type(error).__name__} at {where}).", file=sys.stderr)
         print("       Fix: report this line; it holds no secret. Every file is whole.", file=sys.stderr)
         return 1
 
 
-def _innermost(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
+    """Where an exception comes from: a file and a line."""
     trace = error.__traceback__
     where = "an unknown place"
     while trace is not None:

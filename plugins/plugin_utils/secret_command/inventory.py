@@ -21,6 +21,7 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.layo
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.problem import Problem, refuse
 
 _GROUP = "hypercode"
+_NOBODY = "nobody"
 _SOPS_PLUGIN = "community.sops.sops"
 
 
@@ -39,8 +40,8 @@ class Inventory:
             hosts = sorted(host.name for host in self._manager.get_hosts(_GROUP))
             if not hosts:
                 # Nobody is in the group yet: what counts for the group counts.
-                hosts = ["nobody"]
-                self._manager.add_host("nobody", group=_GROUP)
+                hosts = [_NOBODY]
+                self._manager.add_host(_NOBODY, group=_GROUP)
             role = load_role(root / "roles" / "stack")
         except (AnsibleError, SpecError, OSError, ValueError):
             raise self._unreadable() from None
@@ -49,6 +50,10 @@ class Inventory:
         self._internals = dict(role.internals) if role else {}
         self._cache: dict[str, dict[str, Any]] = {}
         self._overlay: dict[str, Any] = {}
+
+    def every_host(self) -> list[str]:
+        """Every host of the inventory, in whatever group."""
+        return sorted(host.name for host in self._manager.get_hosts("all") if host.name != _NOBODY)
 
     def _unreadable(self) -> Exception:
         # Ansible's message shows lines of the file; who wants to see them asks for them.
