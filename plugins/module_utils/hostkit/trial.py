@@ -149,9 +149,10 @@ class Trials(ABC):
 
     def _start_timer(self, trial: Trial) -> None:
         # The last second is for the undoing itself: within the promised time the host is as it was.
+        wait = max(1, trial.seconds - 1)
         answer = self._run(
             [
-                *("systemd-run", "--quiet", "--collect", f"--unit={trial.timer}", f"--on-active={max(1, trial.seconds - 1)}s"),
+                *("systemd-run", "--quiet", "--collect", f"--unit={trial.timer}", f"--on-active={wait}s"),
                 *("--timer-property=AccuracySec=100ms", f"--description=Put the old {self.tried} back"),
                 *("/bin/sh", str(self._folder / "undo.sh")),
             ]
