@@ -147,8 +147,9 @@ def test_updates_are_due_and_leave_the_engine_alone(host):
 
 def test_limits_and_dumps(host):
     # A login of its own: testinfra's was made before.
-    about = stack.root(host, "su -l debian -c 'ulimit -Sn; ulimit -Hc'").split()
-    assert about == ["65536", "0"]
+    files, most, dumps = stack.root(host, "su -l debian -c 'ulimit -Sn; ulimit -Hn; ulimit -Hc'").split()
+    # A container may have less to give; then a login still works.
+    assert (int(files), dumps) == (min(65536, int(most)), "0")
 
 
 def test_a_clock_is_kept(host):
@@ -156,4 +157,4 @@ def test_a_clock_is_kept(host):
 
 
 def test_sudo_is_whole(host):
-    assert "parsed OK" in stack.root(host, "visudo -c")
+    assert "parsed OK" in stack.root(host, "visudo -c -f /etc/sudoers")

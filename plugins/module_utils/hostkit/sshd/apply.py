@@ -20,8 +20,7 @@ from .settings import DROP_IN, Settings, algorithms, render
 from .trial import Paths, SshdTrials
 
 _UNITS = ("ssh.service", "sshd.service")
-# sshd knows these by an older name too, or prints the value in another form.
-_NOT_COMPARED = ("HostKeyAlgorithms",)
+# sshd prints the value under an older name.
 _SPELLINGS = {"without-password": "prohibit-password"}
 
 
@@ -76,7 +75,8 @@ class SshdHost:
             if check_mode:
                 return Look(now, None if settings is None else render(settings, {}))
             raise SshdError(f"sshd is not installed on {self._host}. Fix: install the package openssh-server")
-        then = None if settings is None else render(settings, self._known())
+        known = {} if settings is None else self._known()
+        then = None if settings is None else render(settings, known)
         # Judged even when nothing changes: what somebody else wrote may be what keeps people out.
         config = copy_with(self._root, self._scratch, then)
         problem = self.sshd.problem(config)
@@ -87,7 +87,7 @@ class SshdHost:
             )
         look = Look(now, then, self.sshd.effective(config))
         if settings is not None:
-            look.findings += self._overruled(settings, look.effective)
+            look.findings += self._overruled(settings, known, look.effective)
         look.findings += self._kept_out(config, users, session, check_mode=check_mode)
         return look
 
@@ -100,15 +100,14 @@ class SshdHost:
     def _known(self) -> Effective:
         """What sshd offers by itself."""
         empty = self._scratch / "empty"
-        empty.write_text("", encoding="utf-8")
         keys = "".join(f"HostKey {path}\n" for path in sorted((self._root / "etc/ssh").glob("ssh_host_*_key")))
         empty.write_text(keys, encoding="utf-8")
         found = self.sshd.effective(empty)
         return {name: ",".join(values).split(",") for name, values in found.items()}
 
-    def _overruled(self, settings: Settings, effective: Effective) -> list[Finding]:
+    def _overruled(self, settings: Settings, known: Effective, effective: Effective) -> list[Finding]:
         """Settings that someone else's file decides, since it comes first."""
-        wanted = {**settings.words(), **{name: ",".join(words) for name, words in algorithms(self._known()).items()}}
+        wanted = {**settings.words(), **{name: ",".join(words) for name, words in algorithms(known).items()}}
         if not includes_drop_ins(self._root):
             return [
                 Finding(
@@ -122,7 +121,7 @@ class SshdHost:
         found = []
         for name, value in wanted.items():
             real = " ".join(effective.get(name.lower(), [value]))
-            if _SPELLINGS.get(real, real).lower() == value.lower() or name in _NOT_COMPARED:
+            if _SPELLINGS.get(real, real).lower() == value.lower():
                 continue
             where = where_set(self._root, name)
             found.append(

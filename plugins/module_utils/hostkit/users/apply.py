@@ -23,6 +23,7 @@ from .keys import keys_in
 from .sudoers import Sudoers, rule
 from .wanted import WantedUser
 
+_PATIENCE = 15  # seconds for the sessions of a user who is removed to end
 RECORD = "var/lib/hypercode/users.json"
 
 
@@ -148,12 +149,19 @@ class Users:
         if self.sudoers.now(user.name):
             steps.append(Step(f"{user.name}: take sudo away", lambda: self.sudoers.write(user.name, "", self._scratch)))
         if user.name in self.accounts.users:
-            steps.append(
-                Step(f"{user.name}: remove the user (the home stays)", lambda: self._program("userdel", user.name))
-            )
+            steps.append(Step(f"{user.name}: remove the user (the home stays)", lambda: self._remove(user.name)))
         if user.name in self._record:
             steps.append(Step(f"{user.name}: forget the keys", lambda: self._note(user.name, set())))
         return steps
+
+    def _remove(self, name: str) -> None:
+        if self._root == Path("/"):
+            # userdel refuses as long as anything of the user runs. Without a session there is nothing to end.
+            self._run(["loginctl", "terminate-user", name])
+            self._run(
+                ["timeout", str(_PATIENCE), "sh", "-c", f"while pgrep -u {shlex.quote(name)}; do sleep 0.2; done"]
+            )
+        self._program("userdel", name)
 
     # --- doing ----------------------------------------------------------------------------------------------------
 
