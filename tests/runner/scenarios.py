@@ -17,6 +17,8 @@ DESTROY_TIMEOUT = 300.0
 _STEP = re.compile(r"^(?:INFO|WARNING|ERROR|CRITICAL)\s+\[(?P<scenario>[^\]>]+?) > (?P<step>[^\]]+)\] (?P<text>.*)")
 # ==== 12 passed, 1 skipped in 3.20s ====
 _PYTEST = re.compile(r"^=*\s*(?P<counts>\d+ [a-z]+(?:, \d+ [a-z]+)*) in [\d.]+s\b")
+# What a scenario has measured: see molecule/onboard/tests/conftest.py.
+_FIGURE = re.compile(r"^measured {2}(?P<text>.+)")
 _SKIP = re.compile(r"^SKIPPED \[(?P<count>\d+)\] (?P<place>[^:]+(?::\d+)?): (?P<reason>.*)")
 
 
@@ -95,6 +97,8 @@ def judge(name: str, lines: Sequence[str], code: int) -> Outcome:
             outcome.passed += counts.get("passed", 0) + counts.get("xfailed", 0)
             outcome.failed += bad
             in_step += bad
+        elif match := _FIGURE.match(line):
+            outcome.figures.append(match["text"])
         elif match := _SKIP.match(line):
             outcome.skipped += [(f"{name} {match['place']}", match["reason"])] * int(match["count"])
     if outcome.failed:

@@ -27,6 +27,7 @@ preflight_disk_min_gb: 2
 # The tests try what is refused more often than a person does.
 base_fail2ban_ignore: [198.51.100.0/24, "2001:db8::/32"]
 """
+FIGURES: list[str] = []
 ASKPASS = '#!/bin/sh\ncat "$TEST_PASSWORD_FILE"\n'
 
 
@@ -157,6 +158,12 @@ class Desk:
         return SimpleNamespace(code=done.returncode, output=done.stdout.strip(), errors=done.stderr)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was measured, one a line, as what|figure."""
+    for text in FIGURES:
+        terminalreporter.write_line(f"measured  {text}")
+
+
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory) -> Desk:
     home = tmp_path_factory.mktemp("operator")
@@ -194,13 +201,12 @@ def sudoer() -> Server:
 
 
 @pytest.fixture
-def figure(record_property):
-    """Say how long something took, where the test's report is read."""
+def figure():
+    """Note how long something took; scripts/test shows it."""
 
     def note(what: str, began: float) -> float:
         seconds = time.monotonic() - began
-        record_property("figure", f"{what}: {seconds:.0f} s")
-        print(f"{what}: {seconds:.0f} s")
+        FIGURES.append(f"{what}|{seconds:.0f} s")
         return seconds
 
     return note

@@ -125,6 +125,7 @@ class TestScenarios:
             "S|create] Executing",
             "S|create] Executed: Successful",
             "S|verify] Executing",
+            "measured  onboarding of a fresh server|28 s",
             "==== 12 passed, 1 skipped in 3.20s ====",
             "SKIPPED [1] tests/test_a.py:7: no real image here",
             "S|verify] Executed: Successful",
@@ -134,6 +135,7 @@ class TestScenarios:
         outcome = scenarios.judge("default", lines, 0)
         assert outcome.line() == "14 passed, 0 failed, 1 skipped"
         assert outcome.skip_lines() == ["default tests/test_a.py:7: no real image here"]
+        assert outcome.figure_lines() == ["onboarding of a fresh server: 28 s"]
 
     def test_a_failed_step_with_what_stood_before_it(self) -> None:
         lines = log(

