@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from testbed import engine, hosts
 
 from .context import Context
+from .outcome import PartError
 
 
 @contextlib.contextmanager
-def ready(context: Context) -> Iterator[None]:
-    """Have an engine run, rid of the hosts of runs that were cut off. One that was started for this is stopped."""
+def ready(context: Context, first: str = "") -> Iterator[None]:
+    """Have an engine run, rid of the hosts of runs that were cut off. One that was started for this is stopped.
+
+    ``first`` is the scenario that is about to begin: it removes its own hosts itself.
+    """
     context.console.clear()
     engine.install_tools()
     started = not engine.is_running()
@@ -21,6 +25,12 @@ def ready(context: Context) -> Iterator[None]:
     own = {path.name for path in (context.root / ".cache" / "testbed").glob("sandbox")}
     for name in hosts.clear_dead(keep=own):
         context.console.say(f"  Removed what an earlier run had left of {name}: its hosts did not run any more.")
+    running = sorted(name for name, alive in hosts.beds().items() if alive and name.startswith("molecule-"))
+    for name in (name.removeprefix("molecule-") for name in running if name != f"molecule-{first}"):
+        raise PartError(
+            f"The hosts of the scenario {name} are running, and hold the addresses that every scenario needs. Fix: when"
+            f" nobody needs them any more, remove them where they were made: .venv/bin/molecule destroy -s {name}"
+        )
     try:
         yield
     finally:

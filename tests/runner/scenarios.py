@@ -42,7 +42,7 @@ def run(context: Context) -> Outcome:
     total = Outcome()
     if not todo:
         return total
-    with beds.ready(context):
+    with beds.ready(context, todo[0]):
         for name in todo:
             total.add(run_one(context, name))
     return total

@@ -60,6 +60,8 @@ class Bench:
             monkeypatch.setattr(engine, name, lambda name=name: self.engine.append(name))
         monkeypatch.setattr(engine, "is_running", lambda: running)
         monkeypatch.setattr(hosts, "clear_dead", lambda keep: ["molecule-old"])
+        self.beds = {"sandbox": True}
+        monkeypatch.setattr(hosts, "beds", lambda: self.beds)
         for name in ("update", "default"):
             (root / "molecule" / name).mkdir(parents=True)
             (root / "molecule" / name / "molecule.yml").touch()
@@ -128,6 +130,15 @@ class TestScenarios:
         assert [command.split()[-1] for command in children.commands] == ["default", "update"]
         assert all(command.startswith("molecule test ") for command in children.commands)
         assert bench.engine == ["install_tools", "start", "stop_if_ours"]
+
+    def test_hosts_of_another_scenario_that_run_are_named_before_anything_fails(self, bench: Bench) -> None:
+        bench.beds["molecule-update"] = True
+        children = FakeChildren(lambda words: (0, GOOD))
+        with pytest.raises(PartError, match="molecule destroy -s update"):
+            scenarios.run(bench.context(children))
+        assert children.commands == []
+        # Its own are removed by the scenario itself.
+        assert scenarios.run(bench.context(children, ("update",))).line() == "1 passed, 0 failed"
 
     def test_says_what_it_took_away(self, bench: Bench) -> None:
         scenarios.run(bench.context(FakeChildren(lambda words: (0, GOOD))))
