@@ -5,6 +5,9 @@ The prober `outsider` is on the public network, `neighbour` on the private one. 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from . import hosts, images
 from .hosts import LABEL, Bed
 from .shell import docker, step
@@ -38,12 +41,26 @@ def up(bed: Bed, names: list[str]) -> None:
             container = bed.container(name)
             if private not in docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", container):
                 docker("network", "connect", "--ip", private_address(index), private, container)
-        for prober, network in (("outsider", bed.network), ("neighbour", private)):
-            if hosts.state_of(bed.container(prober)) != "running":
-                docker("rm", "--force", bed.container(prober), check=False)
-                docker(
-                    *f"run --detach --init --name {bed.container(prober)} --hostname {prober}".split(),
-                    *f"--network {network} --ip {PROBERS[prober]} --label {LABEL}={bed.name}".split(),
-                    *"--cap-add NET_ADMIN --cap-add NET_RAW".split(),
-                    *(image, "sleep", "infinity"),
-                )
+        for name, network in (("outsider", bed.network), ("neighbour", private)):
+            if hosts.state_of(bed.container(name)) != "running":
+                _start(bed, name, network, image)
+
+
+@contextlib.contextmanager
+def prober(bed: Bed) -> Iterator[str]:
+    """Have the outsider look at a bed that was made without it; the name of its container."""
+    _start(bed, "outsider", bed.network, images.prober_image())
+    try:
+        yield bed.container("outsider")
+    finally:
+        docker("rm", "--force", bed.container("outsider"))
+
+
+def _start(bed: Bed, name: str, network: str, image: str) -> None:
+    docker("rm", "--force", bed.container(name), check=False)
+    docker(
+        *f"run --detach --init --name {bed.container(name)} --hostname {name}".split(),
+        *f"--network {network} --ip {PROBERS[name]} --label {LABEL}={bed.name}".split(),
+        *"--cap-add NET_ADMIN --cap-add NET_RAW".split(),
+        *(image, "sleep", "infinity"),
+    )
