@@ -97,7 +97,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult, run_command
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.files import FileError
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, refusal
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.ssh_session import Session, find_session
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.users.apply import UserError, Users
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.users.judge import host_findings
@@ -131,14 +131,7 @@ def judge_options(params: Mapping[str, Any]) -> list[Finding]:
 
 def report(findings: Sequence[Finding], host: str) -> dict[str, Any]:
     """The result of a run that was refused."""
-    wrong = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
-    texts = "\n".join(f"- {finding.message} Fix: {finding.fix}" for finding in findings)
-    return {
-        "changed": False,
-        "findings": [finding.as_dict() for finding in findings],
-        "actions": [],
-        "msg": f"The users of {host} were not changed: {wrong}.\n{texts}",
-    }
+    return refusal(findings, f"The users of {host} were not changed")
 
 
 def present(module: AnsibleModule, host: str) -> dict[str, Any]:

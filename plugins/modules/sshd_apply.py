@@ -148,7 +148,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult, run_command
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.files import FileError
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, refusal
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.ssh_session import Session, find_session
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.sshd.apply import SshdHost
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.sshd.config import SshdError
@@ -191,14 +191,7 @@ def judge_options(params: Mapping[str, Any]) -> list[Finding]:
 
 def report(findings: Sequence[Finding], host: str) -> dict[str, Any]:
     """The result of a run that was refused."""
-    wrong = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
-    texts = "\n".join(f"- {finding.message} Fix: {finding.fix}" for finding in findings)
-    return {
-        "changed": False,
-        "findings": [finding.as_dict() for finding in findings],
-        "actions": [],
-        "msg": f"sshd on {host} was not changed: {wrong}.\n{texts}",
-    }
+    return refusal(findings, f"sshd on {host} was not changed")
 
 
 def apply(module: AnsibleModule, sshd: SshdHost, host: str, *, gone: bool) -> dict[str, Any]:

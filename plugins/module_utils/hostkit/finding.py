@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 ERROR = "error"
 WARNING = "warning"
@@ -92,3 +93,14 @@ def summary(findings: Iterable[Finding], where: str) -> str:
     if not bad:
         return f"{where}: no problems{and_warnings}."
     return f"{where}: {_counted(len(bad), 'problem')}{and_warnings}. Nothing was changed."
+
+
+def refusal(findings: Sequence[Finding], outcome: str) -> dict[str, Any]:
+    """The result of a module that was refused; ``outcome`` is a sentence such as 'sshd on web1 was not changed'."""
+    texts = "\n".join(f"- {finding.text()}" for finding in findings)
+    return {
+        "changed": False,
+        "findings": [finding.as_dict() for finding in findings],
+        "actions": [],
+        "msg": f"{outcome}: {_counted(len(findings), 'problem')}.\n{texts}",
+    }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..finding import ERROR, Finding
+from ..finding import ERROR, Finding, refusal
 from ..ssh_session import Session
 from .host import cuts_off, outside_among
 from .read import ssh_port_opened
@@ -55,11 +55,4 @@ def host_findings(
 
 def report(findings: Sequence[Finding], host: str) -> dict[str, Any]:
     """The result of a run that was refused."""
-    wrong = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
-    texts = "\n".join(f"- {finding.message} Fix: {finding.fix}" for finding in findings)
-    return {
-        "changed": False,
-        "findings": [finding.as_dict() for finding in findings],
-        "actions": [],
-        "msg": f"The firewall of {host} was not changed: {wrong}.\n{texts}",
-    }
+    return refusal(findings, f"The firewall of {host} was not changed")

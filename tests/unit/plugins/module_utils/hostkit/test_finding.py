@@ -11,6 +11,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding i
     Finding,
     errors,
     read_findings,
+    refusal,
     summary,
     warnings,
 )
@@ -89,3 +90,13 @@ def test_what_a_finding_may_leave_out() -> None:
 def test_what_is_no_finding(item: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read_findings([finding().as_dict(), item])
+
+
+@pytest.mark.parametrize(("number", "counted"), [(1, "1 problem"), (2, "2 problems")])
+def test_a_refusal_says_everything_at_once(number: int, counted: str) -> None:
+    result = refusal([finding()] * number, "sshd on web1 was not changed")
+    assert result["msg"].split("\n") == [
+        f"sshd on web1 was not changed: {counted}.",
+        *["- It is broken. Fix: Mend it."] * number,
+    ]
+    assert (result["changed"], result["actions"], len(result["findings"])) == (False, [], number)
