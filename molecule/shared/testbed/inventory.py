@@ -62,6 +62,8 @@ def stack_variables(bed: Bed) -> dict[str, Any]:
             name: {"image": f"{bed.registry}/sandbox/{name}", "tag": "stand-in", "digest": ""}
             for name in INFRASTRUCTURE
         },
+        # testinfra makes a connection for each command, which no person does: the default limit would slow it down.
+        **({"firewall_ssh_rate": 1000} if bed.kind == "molecule" else {}),
         # The machine below has little memory to promise; limits stay as they are in production.
         "preflight_memory_min_mb": 2000,
         "preflight_disk_min_gb": 5,
