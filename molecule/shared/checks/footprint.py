@@ -9,7 +9,9 @@ from .stack import root
 # Written by every login, or by time passing; nothing of ours.
 LOGINS = (
     "/var/log/wtmp /var/log/btmp /var/log/lastlog /var/log/wtmp.db /var/lib/wtmpdb /var/log/journal "
-    "/var/lib/systemd/timers /var/lib/systemd/timesync /var/lib/systemd/linger /var/lib/docker"
+    "/var/lib/systemd/timers /var/lib/systemd/timesync /var/lib/systemd/linger /var/lib/docker "
+    # fail2ban watches the logins that a look consists of, and notes how far it has read.
+    "/var/lib/fail2ban /var/log/fail2ban.log"
 ).split()
 FILES = (
     r"find / -xdev \( "
