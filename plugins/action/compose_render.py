@@ -17,6 +17,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.r
 )
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.compose_action import (
     DICT,
+    LIST,
     PROJECT_ARGUMENTS,
     ComposeAction,
     failure,
@@ -31,6 +32,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "services": DICT,
     "images": DICT,
     "publish": {"type": "str", "choices": ["none", "loopback", "keep"], "default": "none"},
+    "outlets": LIST,
     "bind_root": {"type": "str"},
     "compare_with": {"type": "str"},
 }
@@ -85,6 +87,7 @@ def _request(options: dict[str, Any], files: list[str], directory: str) -> Reque
             services=options["services"],
             images=options["images"],
             publish=options["publish"],
+            outlets=options["outlets"],
         ),
         bind_root=options["bind_root"],
         ignore=options["ignore"],

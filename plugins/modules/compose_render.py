@@ -83,6 +83,13 @@ options:
     type: str
     choices: [none, loopback, keep]
     default: none
+  outlets:
+    description:
+      - Names of services that get an outlet, a network of their own by which they leave the host. By its bridge
+        M(hypercode.deploy.firewall_apply) knows what comes from which service.
+    type: list
+    elements: str
+    default: []
   bind_root:
     description: Absolute path on the host where the project's files will be. Relative bind mounts come out below it.
     type: str

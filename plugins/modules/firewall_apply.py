@@ -95,6 +95,14 @@ options:
     description: A list of subnets of Docker networks that reach nothing but what O(egress) says.
     type: raw
     default: []
+  egress_services:
+    description:
+      - All that single services may reach, as a mapping of the name of a service to a list as in O(egress), without
+        C(from). Nothing else that is said here about containers applies to them, but for name servers.
+      - A service is known by the bridge of its outlet, which M(hypercode.deploy.compose_render) gives it with
+        O(hypercode.deploy.compose_render#module:outlets).
+    type: raw
+    default: {}
   log_rate:
     description: How many refused packets are logged in a minute, for each direction. V(0) logs none.
     type: raw
@@ -237,6 +245,7 @@ _DEFAULTS: dict[str, Any] = {
     "ssh_rate": 30,
     "ping": True,
     "egress_default": "internet",
+    "egress_services": {},
     "log_rate": 10,
     "filter_macvlan": True,
 }

@@ -133,7 +133,7 @@ class DockerHost:
         if kind == "images":
             return self.images.get(without_tag(rest.removesuffix("/json")))
         if kind == "networks":
-            return self._network(rest)
+            return self._network(rest) if rest else self._networks(query)
         name, _, what = rest.partition("/")
         container = self.containers.get(name)
         if kind != "containers" or container is None:
@@ -144,6 +144,10 @@ class DockerHost:
             return {"memory_stats": {"usage": 50 * 2**20, "stats": {"inactive_file": 10 * 2**20}}}
         text = container.behaviour.log.encode()
         return b"\x01\0\0\0" + len(text).to_bytes(4, "big") + text
+
+    def _networks(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        key, _, value = json.loads(query["filters"])["label"][0].partition("=")
+        return [found for found in self.networks.values() if found["Labels"].get(key) == value]
 
     def _network(self, name: str) -> dict[str, Any] | None:
         if name not in self.networks:

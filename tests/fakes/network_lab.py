@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult, run_command
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.outlet import bridge_name
 
 T = TypeVar("T")
+_PARTS = ("out", "server", "web", "second", "worker", "beside")
 _CLONE_NEWNET = 0x40000000
 BRIDGE = "br-0123456789ab"
 # The server, its neighbours outside, and addresses that lie behind the outside.
@@ -32,6 +34,8 @@ PRIVATE, PRIVATE6, SHARED, RESOLVER = "10.5.0.10", "fd77::10", "100.64.0.1", "10
 BESIDE, BESIDE6 = "198.51.100.9", "2001:db8:51::9"
 WEB, WEB6, SECOND, SECOND6 = "172.30.0.2", "fd30::2", "172.31.0.2", "fd31::2"
 GATEWAY, GATEWAY6 = "172.30.0.1", "fd30::1"
+# A container of the service `worker`, on that service's outlet.
+WORKER, WORKER6, WORKER_GATEWAY = "172.29.0.2", "fd29::2", "172.29.0.1"
 
 # What Docker does for `ports: [8080:80, 443:80, 5353:53/udp, 127.0.0.1:9000:80]`, in tables like Docker's own.
 DOCKER = f"""
@@ -49,7 +53,7 @@ table ip nat {{
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr 127.0.0.1 oifname "{BRIDGE}" masquerade
-    ip saddr {{ 172.30.0.0/16, 172.31.0.0/16 }} oifname "eth0" masquerade
+    ip saddr {{ 172.29.0.0/16, 172.30.0.0/16, 172.31.0.0/16 }} oifname "eth0" masquerade
   }}
 }}
 table ip6 nat {{
@@ -60,7 +64,7 @@ table ip6 nat {{
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ip6 saddr {{ fd30::/64, fd31::/64 }} oifname "eth0" masquerade
+    ip6 saddr {{ fd29::/64, fd30::/64, fd31::/64 }} oifname "eth0" masquerade
   }}
 }}
 table inet filter {{
@@ -88,10 +92,10 @@ def folder_in_memory() -> Iterator[Path]:
 
 
 class Lab:
-    """The namespaces out, server, web, second and beside. Use as a context."""
+    """The namespaces out, server, web, second, worker and beside. Use as a context."""
 
     def __init__(self) -> None:
-        self._names = {part: f"hc{os.getpid()}-{part}" for part in ("out", "server", "web", "second", "beside")}
+        self._names = {part: f"hc{os.getpid()}-{part}" for part in _PARTS}
         self._sockets: list[socket.socket] = []
         self._libc = ctypes.CDLL(None, use_errno=True)
 
@@ -133,6 +137,7 @@ class Lab:
         for part, address, address6, gateway, gateway6 in (
             ("web", WEB, WEB6, GATEWAY, GATEWAY6),
             ("second", SECOND, SECOND6, "172.31.0.1", "fd31::1"),
+            ("worker", WORKER, WORKER6, WORKER_GATEWAY, "fd29::1"),
         ):
             self._batch(
                 part,
@@ -165,6 +170,7 @@ class Lab:
         for part, bridge, address, address6 in (
             ("web", BRIDGE, GATEWAY, GATEWAY6),
             ("second", "docker0", "172.31.0.1", "fd31::1"),
+            ("worker", bridge_name("worker"), WORKER_GATEWAY, "fd29::1"),
         ):
             lines += [
                 f"link add {bridge} type bridge",
@@ -185,8 +191,8 @@ class Lab:
         lines += [f"addr add {address}/32 dev lo" for address in (INTERNET, METADATA, PRIVATE, SHARED, RESOLVER)]
         lines += [f"addr add {address}/128 dev lo nodad" for address in (INTERNET6, METADATA6, PRIVATE6)]
         # A neighbour that sends packets for the server's containers straight to the server.
-        lines += [f"route add {net} via {SERVER}" for net in ("172.30.0.0/16", "172.31.0.0/16")]
-        return [*lines, *(f"-6 route add {net} via {SERVER6}" for net in ("fd30::/64", "fd31::/64"))]
+        lines += [f"route add {net} via {SERVER}" for net in ("172.29.0.0/16", "172.30.0.0/16", "172.31.0.0/16")]
+        return [*lines, *(f"-6 route add {net} via {SERVER6}" for net in ("fd29::/64", "fd30::/64", "fd31::/64"))]
 
     def _batch(self, part: str, lines: Sequence[str]) -> None:
         for family in ("", "-6"):

@@ -158,6 +158,13 @@ class Engine:
             return None
         return document
 
+    def networks(self, project: str) -> list[dict[str, Any]]:
+        """List the networks of a Compose project, without who is on them."""
+        found: list[dict[str, Any]] = self.get(
+            "/networks", filters={"label": [f"com.docker.compose.project={project}"]}
+        )
+        return found
+
     def memory_bytes(self, container_id: str) -> int | None:
         """Memory in use without the page cache, as `docker stats` shows it; None when the container is not running."""
         try:

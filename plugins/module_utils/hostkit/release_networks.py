@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .engine import Engine
+from .outlet import NETWORK_PREFIX
 
 PROJECT_LABEL = "com.docker.compose.project"
 
@@ -44,6 +45,13 @@ def stale_networks(engine: Engine, project: str, model: Mapping[str, Any]) -> li
         if reason:
             result.append(StaleNetwork(name, reason, services))
     return result
+
+
+def unused_outlets(engine: Engine, project: str, model: Mapping[str, Any]) -> list[str]:
+    """Outlets of services that need none any more. Compose leaves networks that a project no longer has."""
+    wanted = {(entry or {}).get("name") for entry in (model.get("networks") or {}).values()}
+    names = (str(network["Name"]) for network in engine.networks(project))
+    return sorted(name for name in names if name.startswith(NETWORK_PREFIX) and name not in wanted)
 
 
 def users_of(model: Mapping[str, Any], key: str) -> tuple[str, ...]:

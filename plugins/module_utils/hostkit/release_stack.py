@@ -19,7 +19,7 @@ from .readiness import Outcome, Waiter
 from .redact import Redactor
 from .release import Release
 from .release_images import Images, Runner
-from .release_networks import StaleNetwork, stale_networks
+from .release_networks import StaleNetwork, stale_networks, unused_outlets
 from .rollout_error import RolloutError
 from .rollout_report import Reporter
 from .stack_state import Row
@@ -228,6 +228,13 @@ class ReleaseStack:
                     f"The network {network.name} cannot be replaced ({network.reason}): {last_words(done)}. "
                     f"Fix: docker network inspect {network.name} shows who uses it; then run the same command again"
                 )
+
+    def remove_unused_outlets(self) -> None:
+        """Remove what earlier releases needed. One that somebody is still on stays, and is tried again next time."""
+        for name in unused_outlets(self.tools.engine, self.project, self.release.read_model()):
+            done = self.tools.run(["docker", "network", "rm", name], timeout=60)
+            reason = {} if done.code == 0 else {"reason": last_words(done)}
+            self.journal.write("not removed" if reason else "removed network", name=name, **reason)
 
     def _remove_others(self, network: StaleNetwork) -> None:
         """Remove the project's containers that are not in the release from a network. Foreign ones are left alone."""

@@ -104,7 +104,8 @@ class Rollout:
         try:
             self.pull()
             self.look_into_images()
-            self.stack().bring_up()
+            stack = self.stack()
+            stack.bring_up()
             self.store.switch(self.release)
         except Exception as error:
             failure = self.explain(error)
@@ -112,7 +113,15 @@ class Rollout:
             raise failure from error
         self.release.update(status="done", finished=_now(), pid=None)
         self.journal.write("done")
+        self._tidy(stack)
         self._prune(int(about.get("keep_releases") or 5))
+
+    def _tidy(self, stack: ReleaseStack) -> None:
+        try:
+            stack.remove_unused_outlets()
+        except EngineError as error:
+            # The release is up; a network that stays does no harm.
+            self.journal.write("not removed", reason=str(error))
 
     def _prune(self, keep: int) -> None:
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,7 @@ _GLOB = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the caller wants of a project: classes and their policy, overrides, images, published ports."""
+    """What the caller wants of a project: classes and their policy, overrides, images, ports, services with outlets."""
 
     policy: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +59,7 @@ class Settings:
     services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     images: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     publish: str = "none"
+    outlets: Collection[str] = ()
 
 
 def class_of(name: str, service: Mapping[str, Any], settings: Settings) -> str | None:

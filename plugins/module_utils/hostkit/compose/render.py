@@ -19,6 +19,7 @@ from .interpolate import Interpolator, plain_text
 from .loader import Reader
 from .model import dependencies
 from .order import CycleError, levels
+from .outlets import add_outlets
 from .policy import (
     KEEP_EXTENSION,
     Settings,
@@ -114,6 +115,7 @@ def render(request: Request, reader: Reader, kind_of: Callable[[str], str | None
         findings += set_images(project.services, request.settings, interpolator, repairs)
         classes = apply_policy(project, request.settings, interpolator, repairs, findings)
         context = replace(context, classes=classes)
+        findings += add_outlets(project.data, request.project_name, request.settings.outlets, project.disabled, repairs)
         findings += audit(project, context, [rule for rule in RULES.values() if not rule.settled])
     findings += grant_variables(project, interpolator)
     findings += check_project(project, interpolator, context)

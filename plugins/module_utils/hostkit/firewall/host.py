@@ -26,7 +26,7 @@ _ROUTE_REJECT = 0x200
 
 def read_host(root: Path, run: Run, session: Session | None, settings: Settings) -> HostView:
     """Look at the host below ``root``."""
-    inside = (*settings.container_interfaces, *settings.trusted_interfaces)
+    inside = (*settings.bridges, *settings.trusted_interfaces)
     ports = {*configured_ports(run), *listening_ports(root), *((session.port,) if session else ())}
     return HostView(tuple(sorted(ports)) or (22,), tuple(read_resolvers(root)), tuple(outside(root, inside)))
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..finding import Finding
-from .settings import PROTOCOLS, RIVALS, EgressRule, Network, OpenPort, Ports, Settings
-from .words import Reader
+from ..outlet import SERVICE
+from .settings import PROTOCOLS, RIVALS, EgressRule, Network, OpenPort, Ports, ServiceEgress, Settings
+from .words import Reader, kind
 
 OPTIONS = (
     *(
@@ -22,7 +23,7 @@ OPTIONS = (
         "ssh_rate",
     ),
     *("swarm_peers", "ping", "dns_servers", "egress", "egress_default", "egress_closed", "log_rate", "replace"),
-    "filter_macvlan",
+    *("filter_macvlan", "egress_services"),
 )
 _PREFIX = "firewall_"  # The variables of the role, which is where people write these.
 _PLACES = ("host", "internet", "any")
@@ -98,8 +99,28 @@ def _egress(reader: Reader, place: str, value: Any) -> tuple[EgressRule, ...]:
     return tuple(rule for rule in found if rule is not None)
 
 
-def _egress_rule(reader: Reader, place: str, item: Any) -> EgressRule | None:
-    entry = reader.mapping(place, item, ("from", "to", "ports", "proto", "comment"))
+def _egress_services(reader: Reader, place: str, value: Any) -> tuple[ServiceEgress, ...]:
+    """A mapping of services to all that each may reach."""
+    if value is None or value == []:
+        return ()
+    if not isinstance(value, Mapping):
+        reader.wrong(
+            place, f"is {kind(value)}, not a mapping.", "Write the name of a service, and its list of rules below it."
+        )
+        return ()
+    found = []
+    for name, items in value.items():
+        if not isinstance(name, str) or not SERVICE.fullmatch(name):
+            reader.wrong(f"{place}.{name}", "is no name of a service.", "Write a name as in the Compose file.")
+            continue
+        listed = enumerate(reader.items(f"{place}.{name}", items))
+        rules = (_egress_rule(reader, f"{place}.{name}[{number}]", item, with_from=False) for number, item in listed)
+        found.append(ServiceEgress(name, tuple(rule for rule in rules if rule is not None)))
+    return tuple(sorted(found, key=lambda item: item.service))
+
+
+def _egress_rule(reader: Reader, place: str, item: Any, *, with_from: bool = True) -> EgressRule | None:
+    entry = reader.mapping(place, item, ((("from",) if with_from else ()) + ("to", "ports", "proto", "comment")))
     if entry is None:
         return None
     before = len(reader.findings)
@@ -165,6 +186,7 @@ _READERS: Mapping[str, Any] = {
     "egress": _egress,
     "egress_default": lambda reader, place, value: reader.choice(place, value, ("internet", "none")),
     "egress_closed": _networks,
+    "egress_services": _egress_services,
     "log_rate": lambda reader, place, value: reader.number(place, value, 0, 100_000),
     "replace": _replace,
     "filter_macvlan": lambda reader, place, value: reader.boolean(place, value),
@@ -231,8 +253,14 @@ def _of(port: OpenPort) -> str:
 
 
 def _judge_egress(reader: Reader, settings: Settings) -> None:
-    for number, rule in enumerate(settings.egress):
-        place = f"{_PREFIX}egress[{number}]"
+    _judge_rules(reader, f"{_PREFIX}egress", settings.egress)
+    for service in settings.egress_services:
+        _judge_rules(reader, f"{_PREFIX}egress_services.{service.service}", service.rules)
+
+
+def _judge_rules(reader: Reader, where: str, rules: Sequence[EgressRule]) -> None:
+    for number, rule in enumerate(rules):
+        place = f"{where}[{number}]"
         families = {network.version for network in rule.sources}, {network.version for network in rule.networks}
         if all(families) and not families[0] & families[1]:
             reader.wrong(
@@ -241,9 +269,9 @@ def _judge_egress(reader: Reader, settings: Settings) -> None:
                 "Write both sides in the same family.",
                 "family-mix",
             )
-        same = [before for before, other in enumerate(settings.egress[:number]) if _same(rule, other)]
+        same = [before for before, other in enumerate(rules[:number]) if _same(rule, other)]
         if same:
-            reader.wrong(place, f"says the same as {_PREFIX}egress[{same[0]}].", "Keep one of them.", "duplicate")
+            reader.wrong(place, f"says the same as {where}[{same[0]}].", "Keep one of them.", "duplicate")
 
 
 def _same(rule: EgressRule, other: EgressRule) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .beside import beside_removal
-from .egress import container_to_host, container_to_published, egress
+from .egress import container_to_host, container_to_published, egress, of_services
 from .lines import numbers, source_matches
 from .noise import refused
 from .settings import TABLE, HostView, OpenPort, Settings
@@ -40,6 +40,7 @@ def render(settings: Settings, host: HostView) -> str:
         _chain("from_container", _from_container(settings)),
         _chain("container_to_published", container_to_published(settings)),
         _chain("egress", egress(settings, host)),
+        *(_chain(name, rules) for name, rules in of_services(settings)),
         _chain("refused_input", refused(settings, "input", ["drop"])),
         _chain("refused_forward", refused(settings, "forward", ["drop"])),
         # Containers are told at once, so that nothing in them waits for a time-out.
@@ -109,7 +110,7 @@ def _input(settings: Settings, host: HostView) -> list[str]:
         'iifname "lo" accept',
         "ct state established,related accept",
         *(f'iifname "{name}" accept' for name in settings.trusted_interfaces),
-        *(f'iifname "{name}" goto container_to_host' for name in settings.container_interfaces),
+        *(f'iifname "{name}" goto container_to_host' for name in settings.bridges),
         "jump needed",
         *(f"{match}accept" for match in _trusted(settings)),
         f"{ssh} goto ssh",
@@ -158,7 +159,7 @@ def _forward(settings: Settings) -> list[str]:
     return [
         "ct state established,related accept",
         *(f'iifname "{name}" accept' for name in settings.trusted_interfaces),
-        *(f'iifname "{name}" goto from_container' for name in settings.container_interfaces),
+        *(f'iifname "{name}" goto from_container' for name in settings.bridges),
         "ct status dnat goto published",
         "goto refused_forward",
     ]
@@ -182,7 +183,7 @@ def _from_container(settings: Settings) -> list[str]:
     """Between containers Docker's own rules decide; a published port of the host counts as the host."""
     return [
         "ct status dnat goto container_to_published",
-        *(f'oifname "{name}" accept' for name in settings.container_interfaces),
+        *(f'oifname "{name}" accept' for name in settings.bridges),
         "goto egress",
     ]
 

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeAlias, Union
+
+from ..outlet import bridge_name
 
 Network: TypeAlias = Union[IPv4Network, IPv6Network]  # noqa: UP007  Sanity takes the operands of | for values.
 
@@ -83,6 +86,19 @@ class EgressRule:
 
 
 @dataclass(frozen=True)
+class ServiceEgress:
+    """All that one service may reach. Its rules have no sources; no rules: nothing."""
+
+    service: str
+    rules: tuple[EgressRule, ...] = ()
+
+    @property
+    def bridge(self) -> str:
+        """The interface by which this service's packets come, and no other's."""
+        return bridge_name(self.service)
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that the operator says. Where a field is a rate, 0 means none."""
 
@@ -99,9 +115,17 @@ class Settings:
     egress: tuple[EgressRule, ...] = ()
     egress_default: str = "internet"
     egress_closed: tuple[Network, ...] = ()
+    egress_services: tuple[ServiceEgress, ...] = ()
     log_rate: int = 10  # lines in a minute
     replace: tuple[str, ...] = ()
     filter_macvlan: bool = True
+
+    @property
+    def bridges(self) -> tuple[str, ...]:
+        """Patterns of the interfaces of containers, outlets of services among them."""
+        outlets = (egress.bridge for egress in self.egress_services)
+        known = self.container_interfaces
+        return (*known, *(name for name in outlets if not any(fnmatch.fnmatchcase(name, word) for word in known)))
 
 
 @dataclass(frozen=True)

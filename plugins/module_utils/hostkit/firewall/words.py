@@ -33,14 +33,14 @@ class Reader:
             return []
         if isinstance(value, list | tuple):
             return list(value)
-        self.wrong(place, f"is {_kind(value)}, not a list.", "Write it as a list: one entry a line, each after a dash.")
+        self.wrong(place, f"is {kind(value)}, not a list.", "Write it as a list: one entry a line, each after a dash.")
         return []
 
     def mapping(self, place: str, value: Any, known: Iterable[str]) -> Mapping[str, Any] | None:
         """A mapping with none but known keys."""
         known = list(known)
         if not isinstance(value, Mapping):
-            self.wrong(place, f"is {_kind(value)}, not a mapping.", f"Write it with the keys {', '.join(known)}.")
+            self.wrong(place, f"is {kind(value)}, not a mapping.", f"Write it with the keys {', '.join(known)}.")
             return None
         unknown = sorted(str(key) for key in value if key not in known)
         if unknown:
@@ -56,7 +56,7 @@ class Reader:
         """An address or a network, IPv4 or IPv6."""
         fix = "Write a network such as 192.0.2.0/24 or 2001:db8::/32, or one address."
         if not isinstance(value, str) or not value.strip():
-            self.wrong(place, f"is {_kind(value)}, not a network.", fix)
+            self.wrong(place, f"is {kind(value)}, not a network.", fix)
             return None
         text = value.strip()
         try:
@@ -126,7 +126,7 @@ class Reader:
         text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
         match = re.fullmatch(r"(\d{1,6})(?:\s*-\s*(\d{1,6}))?", text)
         if match is None:
-            self.wrong(place, f"is {_kind(value)}, not a port.", fix)
+            self.wrong(place, f"is {kind(value)}, not a port.", fix)
             return None
         first, last = int(match[1]), int(match[2] or match[1])
         if not (1 <= first <= 65535 and 1 <= last <= 65535):
@@ -143,7 +143,7 @@ class Reader:
             return value
         self.wrong(
             place,
-            f"is {_kind(value)}, not the name of an interface.",
+            f"is {kind(value)}, not the name of an interface.",
             "Write a name as 'ip link' shows it, such as wg0. A star may stand at its end: br-*.",
         )
         return None
@@ -154,7 +154,7 @@ class Reader:
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return int(value)
-        self.wrong(place, f"is {_kind(value)}.", f"Write a whole number from {least} to {most}.")
+        self.wrong(place, f"is {kind(value)}.", f"Write a whole number from {least} to {most}.")
         return None
 
     def choice(self, place: str, value: Any, choices: Iterable[str]) -> str | None:
@@ -162,7 +162,7 @@ class Reader:
         choices = list(choices)
         if isinstance(value, str) and value in choices:
             return value
-        self.wrong(place, f"is {_kind(value)}.", f"Write {' or '.join(choices)}.")
+        self.wrong(place, f"is {kind(value)}.", f"Write {' or '.join(choices)}.")
         return None
 
     def boolean(self, place: str, value: Any) -> bool | None:
@@ -172,7 +172,7 @@ class Reader:
         words = {"true": True, "yes": True, "false": False, "no": False}
         if isinstance(value, str) and value.lower() in words:
             return words[value.lower()]
-        self.wrong(place, f"is {_kind(value)}.", "Write true or false.")
+        self.wrong(place, f"is {kind(value)}.", "Write true or false.")
         return None
 
     def comment(self, place: str, value: Any) -> str:
@@ -188,7 +188,7 @@ class Reader:
         return text
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
     """A wrong value in words. Settings of the firewall are no secrets."""
     if value is None or value == "":
         return "empty"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.outlet import network_name
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import (
     RolloutError,
 )
@@ -92,6 +93,24 @@ def test_a_network_that_a_foreign_container_uses(stack: SmallStack) -> None:
     assert "docker network inspect demo_back" in str(error)
     assert newest(stack)["status"] == "reverted"
     assert stack.docker.running() == {**ONE, "guest": "x:1"}
+
+
+def test_an_outlet_that_is_needed_no_more_goes(stack: SmallStack) -> None:
+    outlet = {"back": {}, "hypercode-outlet-web": {"name": network_name("web")}}
+    stack.deploy(make_wanted(networks=outlet))
+    assert network_name("web") in stack.docker.networks
+    # Not of this project, and so not ours to remove.
+    stack.docker.networks["00-hypercode-outlet-foreign"] = {"Name": "00-hypercode-outlet-foreign", "Labels": {}}
+    stack.deploy(make_wanted(networks={"back": {}}))
+    assert sorted(stack.docker.networks) == ["00-hypercode-outlet-foreign", "demo_back"]
+
+
+def test_an_outlet_with_somebody_on_it_stays(stack: SmallStack) -> None:
+    stack.deploy(make_wanted(networks={"back": {}, "hypercode-outlet-web": {"name": network_name("web")}}))
+    stack.docker.add("other", "guest", {"image": "x:1"}, networks=[network_name("web")])
+    stack.deploy(make_wanted(networks={"back": {}}))
+    assert network_name("web") in stack.docker.networks
+    assert newest(stack)["status"] == "done"
 
 
 # ---- cut off, and done again ------------------------------------------------------------------------------------

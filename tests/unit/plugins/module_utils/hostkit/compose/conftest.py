@@ -13,7 +13,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.p
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.render import Request, Result, render
 
 DIRECTORY = "/project"
-SETTINGS = ("policy", "classes", "default_class", "services", "images", "publish")
+SETTINGS = ("policy", "classes", "default_class", "services", "images", "publish", "outlets")
 
 
 class MemoryReader:

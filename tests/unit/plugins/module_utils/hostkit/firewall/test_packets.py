@@ -99,6 +99,7 @@ def served(lab: Lab) -> Lab:
     lab.listen("server", tcp=(22, 80, 2377, 3306, 7000, 7001, 7002, 9100), udp=(53, 161))
     lab.listen("web", tcp=(80, 443), udp=(53,))
     lab.listen("second", tcp=(80,))
+    lab.listen("worker", tcp=(80,))
     lab.listen("out", tcp=(53, 80, 5432))
     # A host with many addresses answers from the one that it was asked at only when it listens on that one.
     for address in (net.INTERNET, net.RESOLVER):
@@ -171,6 +172,39 @@ def test_closed_networks_reach_only_what_is_listed(served: Lab) -> None:
             ("second", "tcp", net.INTERNET, 80): others,
         }
         assert wrong(served, wanted) == ""
+
+
+# What the service `worker` reaches with the list below, and with none at all.
+WORKER: list[tuple[Probe, str, str]] = [
+    *((("worker", "tcp", at, 80), "open", "refused") for at in (net.INTERNET, net.INTERNET6)),
+    *((("worker", "tcp", at, 5432), "refused", "refused") for at in (net.INTERNET, net.INTERNET6)),
+    *((("worker", "tcp", at, 5432), "open", "refused") for at in (net.PRIVATE, net.PRIVATE6)),
+    *((("worker", "tcp", at, 80), "refused", "refused") for at in (net.PRIVATE, net.METADATA, net.METADATA6)),
+    (("worker", "tcp", net.WORKER_GATEWAY, 22), "open", "refused"),
+    # The rule for all containers is none for this one.
+    (("worker", "tcp", net.WORKER_GATEWAY, 9100), "refused", "refused"),
+    (("worker", "tcp", net.SERVER, 8080), "open", "closed"),
+    # Other containers, and names.
+    (("worker", "tcp", net.WEB, 80), "open", "open"),
+    (("worker", "udp", net.RESOLVER, 53), "open", "open"),
+    # Nobody gets in by that network.
+    *((("out", "tcp", at, 80), "silent", "silent") for at in (net.WORKER, net.WORKER6)),
+]
+
+
+@pytest.mark.parametrize("interfaces", [["docker0", "br-*", "veth*"], ["docker0", net.BRIDGE, "veth*"]])
+def test_a_service_with_a_list_of_its_own_reaches_only_what_is_on_it(served: Lab, interfaces: list[str]) -> None:
+    listed = [
+        {"to": "internet", "ports": [80]},
+        {"to": [net.PRIVATE, net.PRIVATE6], "ports": [5432]},
+        {"to": "host", "ports": [22, 8080]},
+    ]
+    served.rules(rules(egress_services={"worker": listed}, container_interfaces=interfaces))
+    assert wrong(served, {probe: with_list for probe, with_list, _ in WORKER}) == ""
+    served.rules(rules(egress_services={"worker": []}, container_interfaces=interfaces))
+    assert wrong(served, {probe: without for probe, _, without in WORKER}) == ""
+    # The others are as before.
+    assert wrong(served, {probe: with_ours for probe, _, with_ours in TABLE}) == ""
 
 
 def test_what_is_connected_stays_connected(served: Lab) -> None:

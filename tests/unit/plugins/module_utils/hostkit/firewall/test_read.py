@@ -88,6 +88,21 @@ def egress(**entry: Any) -> dict[str, Any]:
         (egress(**{"to": ["fd00::1"], "from": ["172.20.0.0/16"]}), "firewall_egress[0]", "No packet is both"),
         ({"egress": [{"to": "host"}, {"to": ["host"]}]}, "firewall_egress[1]", "the same as firewall_egress[0]"),
         ({"egress_closed": ["web"]}, "firewall_egress_closed[0]", "no address"),
+        # What single services may reach.
+        ({"egress_services": ["web"]}, "firewall_egress_services", "a list, not a mapping"),
+        ({"egress_services": {"we b": []}}, "firewall_egress_services.we b", "no name of a service"),
+        ({"egress_services": {"web": "internet"}}, "firewall_egress_services.web", "not a list"),
+        ({"egress_services": {"web": [{}]}}, "firewall_egress_services.web[0].to", "empty"),
+        (
+            {"egress_services": {"web": [{"to": "host", "from": "any"}]}},
+            "firewall_egress_services.web[0]",
+            "unknown key from",
+        ),
+        (
+            {"egress_services": {"web": [{"to": "host"}, {"to": "host"}]}},
+            "firewall_egress_services.web[1]",
+            "the same as firewall_egress_services.web[0]",
+        ),
     ],
 )
 def test_one_clear_finding(options: dict[str, Any], name: str, words: str) -> None:

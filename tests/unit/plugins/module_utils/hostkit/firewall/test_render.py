@@ -48,12 +48,14 @@ EGRESS = st.fixed_dictionaries(
         "comment": COMMENTS,
     },
 )
+SERVICE_EGRESS = EGRESS.map(lambda rule: {key: value for key, value in rule.items() if key != "from"})
 OPTIONS = st.fixed_dictionaries(
     {},
     optional={
         "open_ports": st.lists(OPEN, max_size=3),
         "egress": st.lists(EGRESS, max_size=3),
         "egress_closed": LISTS,
+        "egress_services": st.dictionaries(st.sampled_from(["web", "a.b_c-d"]), st.lists(SERVICE_EGRESS, max_size=2)),
         "egress_default": st.sampled_from(["internet", "none"]),
         "trusted_networks": LISTS,
         "swarm_peers": LISTS,
