@@ -118,31 +118,7 @@ options:
     description: A list of other firewalls that may be switched off. V(ufw), V(firewalld), V(nftables).
     type: raw
     default: []
-  refuse_lockout:
-    description:
-      - Whether to refuse rules that would keep out the address that the controller connects from.
-      - With V(false) they are tried, and the timer puts the old ones back.
-    type: bool
-    default: true
-  confirm_timeout:
-    description:
-      - Seconds until the old rules are put back, unless the controller reached the host over a new connection.
-      - From 5 to 600.
-    type: int
-    default: 30
-  phase:
-    description: Used by the action of this module. The steps of V(present) after the first one.
-    type: str
-    choices: [apply, confirm, look]
-    default: apply
-  token:
-    description: Used by the action of this module. Which trial it is.
-    type: str
-    default: ""
-  fresh_connection:
-    description: Used by the action of this module. Whether the connection can prove that the host can be reached.
-    type: bool
-    default: true
+extends_documentation_fragment: [hypercode.deploy.proved]
 seealso:
   - module: hypercode.deploy.systemd_units
 """
@@ -216,12 +192,12 @@ import contextlib
 import os
 import platform
 import tempfile
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hypercode.deploy.plugins.module_utils import proved_module
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult, run_command
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.files import FileError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
@@ -233,7 +209,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.rivals import replaceable
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.firewall.unit import Paths
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.ssh_session import Session, find_session
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.trial import Trial, one_at_a_time
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.trial import one_at_a_time
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import UnitError
 
 # Tests put a made-up host here.
@@ -253,11 +229,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent", "validated"], "default": "present"},
     # Judged by read_settings, which finds everything that is wrong at once.
     **{name: {"type": "raw", "default": _DEFAULTS.get(name, [])} for name in OPTIONS},
-    "refuse_lockout": {"type": "bool", "default": True},
-    "confirm_timeout": {"type": "int", "default": 30},
-    "phase": {"type": "str", "choices": ["apply", "confirm", "look"], "default": "apply"},
-    "token": {"type": "str", "default": "", "no_log": False},
-    "fresh_connection": {"type": "bool", "default": True},
+    **proved_module.ARGUMENTS,
 }
 
 
@@ -320,11 +292,9 @@ def present(module: AnsibleModule, firewall: Firewall, host: str) -> dict[str, A
     if module.check_mode or not difference.any:
         return result
     if difference.rules:
-        token = uuid.uuid4().hex[:12]
-        mark = session.mark if session else ""
-        trial = Trial(token, f"hypercode-firewall-undo-{token}", mark, params["confirm_timeout"])
+        trial = proved_module.new_trial("firewall", session, params["confirm_timeout"])
         firewall.begin(wanted, trial, difference.loaded)
-        return {**result, "trial": {"token": token, "seconds": trial.seconds}}
+        return {**result, **proved_module.begun(trial)}
     firewall.keep(wanted)
     firewall.replace(difference.rivals)
     return result
@@ -332,29 +302,17 @@ def present(module: AnsibleModule, firewall: Firewall, host: str) -> dict[str, A
 
 def confirm(module: AnsibleModule, firewall: Firewall) -> dict[str, Any]:
     """Keep what is on trial, if this is a connection that proves something."""
-    trial = firewall.trials.pending()
-    token = module.params["token"]
-    answer = {"changed": False, "findings": [], "confirmed": False, "undone": False, "reason": ""}
-    if firewall.trials.confirmed(token):
-        # The answer to the confirmation was lost on its way.
-        firewall.finish()
-    elif trial is None or trial.token != token:
-        undone = firewall.trials.undone(token)
-        reason = "" if undone else "the host knows nothing of these rules any more, as after a restart"
-        return {**answer, "undone": undone, "reason": reason}
-    else:
-        session = _session()
-        if module.params["fresh_connection"] and session is not None and session.mark == trial.session:
-            # The packets of a connection from before pass under any rules.
-            setting = "A ControlPath in ssh_args or ansible_ssh_common_args keeps it open: take it out"
-            return {**answer, "reason": f"the connection from before was used again. {setting}"}
-        if not firewall.confirm(trial):
-            return {**answer, "undone": True}
+    forgotten = "the host knows nothing of these rules any more, as after a restart"
+    answer = proved_module.prove(module.params, firewall.trials, _session(), firewall.confirm, forgotten)
+    if not answer["confirmed"]:
+        return answer
+    # Not done yet where the answer to the confirmation was lost on its way.
+    firewall.finish()
     settings, _findings = read_settings({name: module.params[name] for name in OPTIONS})
     may_go = replaceable(ROOT, settings.replace)
     rivals = [name for name in firewall.rivals(firewall.states()) if name in may_go]
     firewall.replace(rivals)
-    return {**answer, "changed": True, "confirmed": True}
+    return answer
 
 
 def absent(module: AnsibleModule, firewall: Firewall) -> dict[str, Any]:
@@ -370,29 +328,20 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     host = platform.node() or "this host"
     firewall = Firewall(_run, host, Paths(ROOT))
-    phase = module.params["phase"]
-    try:
+
+    def work() -> dict[str, Any]:
         with contextlib.nullcontext() if module.check_mode else one_at_a_time(Paths(ROOT).lock):
             if module.params["state"] == "validated":
-                result = {"changed": False, "findings": [item.as_dict() for item in judge_options(module.params)]}
-            elif module.params["state"] == "absent":
-                result = absent(module, firewall)
-            elif phase == "confirm":
-                result = confirm(module, firewall)
-            elif phase == "look":
-                result = {"changed": False, "findings": [], "undone": firewall.trials.undone(module.params["token"])}
-            else:
-                result = present(module, firewall, host)
-    except (FirewallError, FileError, UnitError) as error:
-        module.fail_json(msg=str(error), findings=[], actions=[])
-    except OSError as error:
-        module.fail_json(
-            msg=f"{error.filename or 'A file'} on {host} cannot be used: {error.strerror or error}. Fix: run as root"
-            " (become: true), and see that the disk is neither full nor read-only",
-            findings=[],
-            actions=[],
-        )
-    module.exit_json(**result)
+                return {"changed": False, "findings": [item.as_dict() for item in judge_options(module.params)]}
+            if module.params["state"] == "absent":
+                return absent(module, firewall)
+            if module.params["phase"] == "confirm":
+                return confirm(module, firewall)
+            if module.params["phase"] == "look":
+                return {"changed": False, "findings": [], "undone": firewall.trials.undone(module.params["token"])}
+            return present(module, firewall, host)
+
+    proved_module.finish(module, host, (FirewallError, FileError, UnitError), work)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hypercode.deploy.plugins.module_utils import proved_module
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult, run_command
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.files import FileError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, refusal
@@ -157,21 +158,13 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     module.no_log_values.update(secrets_in(module.params["users"]))
     host = platform.node() or "this host"
-    try:
+
+    def work() -> dict[str, Any]:
         if module.params["state"] == "validated":
-            result = {"changed": False, "findings": [item.as_dict() for item in judge_options(module.params)]}
-        else:
-            result = present(module, host)
-    except (UserError, SudoError, KeyFileError, FileError) as error:
-        module.fail_json(msg=str(error), findings=[], actions=[])
-    except OSError as error:
-        module.fail_json(
-            msg=f"{error.filename or 'A file'} on {host} cannot be used: {error.strerror or error}. Fix: run as root"
-            " (become: true), and see that the disk is neither full nor read-only",
-            findings=[],
-            actions=[],
-        )
-    module.exit_json(**result)
+            return {"changed": False, "findings": [item.as_dict() for item in judge_options(module.params)]}
+        return present(module, host)
+
+    proved_module.finish(module, host, (UserError, SudoError, KeyFileError, FileError), work)
 
 
 if __name__ == "__main__":

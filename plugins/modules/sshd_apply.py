@@ -53,31 +53,7 @@ options:
     description: The users of the inventory, as for M(hypercode.deploy.host_users). They are only judged.
     type: raw
     default: []
-  refuse_lockout:
-    description:
-      - Whether to refuse what would lock somebody out.
-      - With V(false) it is tried, and the timer puts the old settings back.
-    type: bool
-    default: true
-  confirm_timeout:
-    description:
-      - Seconds until the old settings are put back, unless the controller reached the host over a new connection.
-      - From 5 to 600.
-    type: int
-    default: 30
-  phase:
-    description: Used by the action of this module. The steps after the first one.
-    type: str
-    choices: [apply, confirm, look]
-    default: apply
-  token:
-    description: Used by the action of this module. Which trial it is.
-    type: str
-    default: ""
-  fresh_connection:
-    description: Used by the action of this module. Whether the connection can prove that the host can be reached.
-    type: bool
-    default: true
+extends_documentation_fragment: [hypercode.deploy.proved]
 seealso:
   - module: hypercode.deploy.host_users
   - module: hypercode.deploy.firewall_apply
@@ -140,12 +116,12 @@ import os
 import platform
 import shutil
 import tempfile
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hypercode.deploy.plugins.module_utils import proved_module
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult, run_command
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.files import FileError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, refusal
@@ -154,7 +130,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.sshd.appl
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.sshd.config import SshdError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.sshd.settings import read_settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.sshd.trial import Paths
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.trial import Trial, TrialError, one_at_a_time
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.trial import TrialError, one_at_a_time
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import UnitError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.users.wanted import read_users, secrets_in
 
@@ -168,11 +144,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "password_login": {"type": "raw", "default": False, "no_log": False},
     "root_login": {"type": "raw", "default": "no"},
     "users": {"type": "raw", "default": []},
-    "refuse_lockout": {"type": "bool", "default": True},
-    "confirm_timeout": {"type": "int", "default": 30},
-    "phase": {"type": "str", "choices": ["apply", "confirm", "look"], "default": "apply"},
-    "token": {"type": "str", "default": "", "no_log": False},
-    "fresh_connection": {"type": "bool", "default": True},
+    **proved_module.ARGUMENTS,
 }
 
 
@@ -221,37 +193,23 @@ def apply(module: AnsibleModule, sshd: SshdHost, host: str, *, gone: bool) -> di
         }
     if module.check_mode or not look.differs:
         return result
-    token = uuid.uuid4().hex[:12]
-    mark = session.mark if session else ""
-    trial = Trial(token, f"hypercode-sshd-undo-{token}", mark, params["confirm_timeout"])
+    trial = proved_module.new_trial("sshd", session, params["confirm_timeout"])
     sshd.trials(session.client if session else "").start(trial, look.then)
-    return {**result, "trial": {"token": token, "seconds": trial.seconds}}
+    return {**result, **proved_module.begun(trial)}
 
 
 def confirm(module: AnsibleModule, sshd: SshdHost) -> dict[str, Any]:
     """Keep what is on trial, if this is a connection that proves something."""
     trials = sshd.trials()
-    trial = trials.pending()
-    token = module.params["token"]
-    answer = {"changed": False, "findings": [], "confirmed": False, "undone": False, "reason": ""}
     gone = module.params["state"] == "absent"
-    if trials.confirmed(token) or (gone and not sshd.paths.trial.exists() and not sshd.paths.drop_in.exists()):
+    if gone and not sshd.paths.trial.exists() and not sshd.paths.drop_in.exists():
         # The answer to the confirmation was lost on its way.
-        return {**answer, "changed": True, "confirmed": True}
-    if trial is None or trial.token != token:
-        undone = trials.undone(token)
-        reason = "" if undone else "the host knows nothing of these settings any more"
-        return {**answer, "undone": undone, "reason": reason}
-    session = _session()
-    if module.params["fresh_connection"] and session is not None and session.mark == trial.session:
-        # Who is in stays in under any settings.
-        setting = "A ControlPath in ssh_args or ansible_ssh_common_args keeps it open: take it out"
-        return {**answer, "reason": f"the connection from before was used again. {setting}"}
-    if not trials.confirm(trial):
-        return {**answer, "undone": True}
-    if gone:
+        return {"changed": True, "findings": [], "confirmed": True}
+    forgotten = "the host knows nothing of these settings any more"
+    answer = proved_module.prove(module.params, trials, _session(), trials.confirm, forgotten)
+    if answer["confirmed"] and gone:
         shutil.rmtree(sshd.paths.trial)
-    return {**answer, "changed": True, "confirmed": True}
+    return answer
 
 
 def main() -> None:
@@ -259,30 +217,22 @@ def main() -> None:
     module.no_log_values.update(secrets_in(module.params["users"]))
     host = platform.node() or "this host"
     phase, state = module.params["phase"], module.params["state"]
-    try:
+
+    def work() -> dict[str, Any]:
         with (
             contextlib.nullcontext() if module.check_mode else one_at_a_time(Paths(ROOT).lock),
             tempfile.TemporaryDirectory(dir=module.tmpdir) as scratch,
         ):
             sshd = SshdHost(_run, ROOT, host, Path(scratch))
             if state == "validated":
-                result = {"changed": False, "findings": [item.as_dict() for item in judge_options(module.params)]}
-            elif phase == "confirm":
-                result = confirm(module, sshd)
-            elif phase == "look":
-                result = {"changed": False, "findings": [], "undone": sshd.trials().undone(module.params["token"])}
-            else:
-                result = apply(module, sshd, host, gone=state == "absent")
-    except (SshdError, TrialError, FileError, UnitError) as error:
-        module.fail_json(msg=str(error), findings=[], actions=[])
-    except OSError as error:
-        module.fail_json(
-            msg=f"{error.filename or 'A file'} on {host} cannot be used: {error.strerror or error}. Fix: run as root"
-            " (become: true), and see that the disk is neither full nor read-only",
-            findings=[],
-            actions=[],
-        )
-    module.exit_json(**result)
+                return {"changed": False, "findings": [item.as_dict() for item in judge_options(module.params)]}
+            if phase == "confirm":
+                return confirm(module, sshd)
+            if phase == "look":
+                return {"changed": False, "findings": [], "undone": sshd.trials().undone(module.params["token"])}
+            return apply(module, sshd, host, gone=state == "absent")
+
+    proved_module.finish(module, host, (SshdError, TrialError, FileError, UnitError), work)
 
 
 if __name__ == "__main__":

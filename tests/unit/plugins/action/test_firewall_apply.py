@@ -23,6 +23,7 @@ from ansible_collections.hypercode.deploy.plugins.action.firewall_apply import A
 from ansible_collections.hypercode.deploy.plugins.modules import firewall_apply as stub
 from ansible_collections.hypercode.deploy.plugins.plugin_utils import proved_action
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.role_specs import trusted
+from fakes.documented import options_of
 
 APPLIED = {"changed": True, "findings": [], "actions": ["load the rules"], "trial": {"token": "t1", "seconds": 30}}
 PROVED = {"changed": True, "confirmed": True, "undone": False}
@@ -176,7 +177,7 @@ def test_a_variable_that_cannot_be_evaluated_is_a_finding(monkeypatch: pytest.Mo
 
 
 def test_the_documentation_covers_every_option_and_result() -> None:
-    options = yaml.safe_load(stub.DOCUMENTATION)["options"]
+    options = options_of(stub)
     assert options.keys() == stub.ARGUMENTS.keys()
     for name, spec in stub.ARGUMENTS.items():
         for key in ("type", "default", "choices"):

@@ -8,7 +8,6 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-import yaml
 from ansible.errors import AnsibleConnectionFailure
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
@@ -16,6 +15,7 @@ from ansible_collections.hypercode.deploy.plugins.action.host_users import Actio
 from ansible_collections.hypercode.deploy.plugins.action.sshd_apply import ActionModule
 from ansible_collections.hypercode.deploy.plugins.modules import host_users, sshd_apply
 from ansible_collections.hypercode.deploy.plugins.plugin_utils import proved_action
+from fakes.documented import options_of
 
 CANARY = "$6$canarysalt$IxDD3jeSOb5eB1CX5LBsqZFVkJdido3OUILO5Ifz5iwMuTS4XMS130MTSuDDl3aCI6WouIL9AjRbLCelDCy.g."
 
@@ -82,7 +82,7 @@ def test_validated_connects_to_nothing() -> None:
 
 @pytest.mark.parametrize("stub", [host_users, sshd_apply])
 def test_the_documentation_covers_every_option(stub: Any) -> None:
-    options = yaml.safe_load(stub.DOCUMENTATION)["options"]
+    options = options_of(stub)
     assert options.keys() == stub.ARGUMENTS.keys()
     for name, spec in stub.ARGUMENTS.items():
         for key in ("type", "default", "choices"):
