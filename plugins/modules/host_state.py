@@ -58,6 +58,11 @@ options:
     type: list
     elements: str
     default: []
+  commands:
+    description: Commands that have to work and change nothing, each in one line.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: hypercode.deploy.systemd_units
 """
@@ -70,6 +75,7 @@ EXAMPLES = r"""
     units:
       - {name: fail2ban.service, enabled: true, state: started}
     jails: [sshd]
+    commands: [hypercode --version]
 """
 
 RETURN = r"""
@@ -93,6 +99,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult, run_command
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.host_state import (
+    command_findings,
     jail_findings,
     sysctl_findings,
     unit_findings,
@@ -125,6 +132,7 @@ def main() -> None:
                 },
             },
             "jails": {"type": "list", "elements": "str", "default": []},
+            "commands": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -135,6 +143,7 @@ def main() -> None:
             *sysctl_findings(ROOT, params["sysctl"], host),
             *unit_findings(parse_wanted(params["units"]), Systemd(_run, host), host),
             *jail_findings(params["jails"], _run, host),
+            *command_findings(params["commands"], _run, host),
         ]
     except UnitError as error:
         module.fail_json(msg=str(error), findings=[])

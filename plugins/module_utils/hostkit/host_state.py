@@ -1,9 +1,11 @@
 # Copyright: the hypercode.deploy authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Looks whether what a role brought is in force: kernel settings as loaded, units as they run, jails of fail2ban."""
+"""Looks whether what a role brought is in force: kernel settings as loaded, units as they run, jails of fail2ban,
+commands that work."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -44,18 +46,38 @@ def _path(key: str) -> str:
 
 def unit_findings(wanted: Sequence[WantedUnit], systemd: Systemd, host: str) -> list[Finding]:
     """Units that are not as wanted."""
+    try:
+        # All in one question; only where one of them cannot be judged, each is asked for itself.
+        return _unit_findings(wanted, systemd, host)
+    except UnitError:
+        found = []
+        for unit in wanted:
+            try:
+                found += _unit_findings([unit], systemd, host)
+            except UnitError as error:
+                found.append(Finding("unit", ERROR, unit.name, str(error), _AGAIN))
+        return found
+
+
+def _unit_findings(wanted: Sequence[WantedUnit], systemd: Systemd, host: str) -> list[Finding]:
     found = []
-    for unit in wanted:
-        try:
-            plans = apply_units([unit], systemd, host=host, check_mode=True)
-        except UnitError as error:
-            found.append(Finding("unit", ERROR, unit.name, str(error), _AGAIN))
-            continue
-        for plan in (plan for plan in plans if plan.steps):
-            text = f"{unit.name} on {host} is {plan.before.text}. To do: {', '.join(plan.steps)}."
-            found.append(
-                Finding("unit", ERROR, unit.name, text, f"Apply the role base again; see systemctl status {unit.name}")
-            )
+    for plan in apply_units(wanted, systemd, host=host, check_mode=True):
+        if plan.steps:
+            text = f"{plan.wanted.name} on {host} is {plan.before.text}. To do: {', '.join(plan.steps)}."
+            fix = f"Apply the role base again; see systemctl status {plan.wanted.name}"
+            found.append(Finding("unit", ERROR, plan.wanted.name, text, fix))
+    return found
+
+
+def command_findings(commands: Sequence[str], run: Run, host: str) -> list[Finding]:
+    """Commands that do not work."""
+    found = []
+    for command in commands:
+        answer = run(shlex.split(command))
+        if answer.code:
+            lines = (answer.stderr or answer.stdout).strip().splitlines()
+            text = f"'{command}' does not work on {host}: {lines[-1] if lines else f'exit code {answer.code}'}."
+            found.append(Finding("command", ERROR, command, text, "Apply the role base again."))
     return found
 
 

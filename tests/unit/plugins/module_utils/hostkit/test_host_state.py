@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.host_state import (
+    command_findings,
     jail_findings,
     sysctl_findings,
     unit_findings,
@@ -81,3 +82,28 @@ def test_jails() -> None:
 
     (found,) = jail_findings(["sshd", "x"], client, "web1")
     assert "The jail x of fail2ban is not up on web1: Sorry but" in found.message
+
+
+def test_commands() -> None:
+    asked: list[Sequence[str]] = []
+
+    def run(argv: Sequence[str]) -> CommandResult:
+        asked.append(argv)
+        return CommandResult(0) if argv[0] == "works" else CommandResult(127, "", "broken: command not found")
+
+    (found,) = command_findings(["works --version", "broken --version"], run, "web1")
+    assert found.message == "'broken --version' does not work on web1: broken: command not found."
+    assert asked == [["works", "--version"], ["broken", "--version"]]
+
+
+def test_units_are_asked_for_all_at_once() -> None:
+    asked: list[Sequence[str]] = []
+
+    def run(argv: Sequence[str]) -> CommandResult:
+        asked.append(argv)
+        shown = [f"Id={name}\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n" for name in ("a", "b")]
+        return CommandResult(0, "\n".join(shown))
+
+    units = [WantedUnit(name, enabled=True, state="started") for name in ("a.service", "b.service")]
+    assert unit_findings(units, Systemd(run, "web1"), "web1") == []
+    assert len(asked) == 1
