@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, refusal
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
 from ansible_collections.hypercode.deploy.plugins.modules.dns_records import ARGUMENTS
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns import child
-from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.judge import Change
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.judge import Change, told
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.records import RecordSet
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.wanted import Wanted, read_wanted
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.work import APPLY, PLAN, VERIFY
@@ -40,7 +40,7 @@ class ActionModule(LenientAction):
         if findings or state == "validated":
             if state == "validated":
                 return {**result, "changed": False, "findings": [finding.as_dict() for finding in findings]}
-            return {**result, **refusal(findings, "No record was changed"), "zones": [], "failed": True}
+            return {**result, **refused(findings, "No record was changed"), "zones": []}
         mode = VERIFY if state == "verified" else PLAN if self._task.check_mode else APPLY
         target = without_records(wanted[0]) if state == "absent" else wanted[0]
         job = child.job_of(
@@ -53,13 +53,14 @@ class ActionModule(LenientAction):
         try:
             report = child.do(job)
         except child.WorkError as error:
-            return {**result, "changed": False, "findings": [], "actions": [], "zones": [], "failed": True, "msg": f"{error}."}
+            failed = {"changed": False, "findings": [], "actions": [], "zones": [], "failed": True}
+            return {**result, **failed, "msg": f"{error}."}
         return {**result, **self._result(report, mode)}
 
     def _result(self, report: Mapping[str, Any], mode: str) -> dict[str, Any]:
         """The result of the task from the report of the work."""
         plans = {zone["zone"]: [change_of(change) for change in zone["changes"]] for zone in report["zones"]}
-        actions = [change.text() for changes in plans.values() for change in changes]
+        actions = [change.text() for changes in plans.values() for change in told(changes)]
         findings = [Finding(**finding) for finding in report["findings"]]
         if mode == VERIFY and actions and not findings:
             text = f"The zones are not as they should be. There is still to do: {'; '.join(actions)}."
@@ -68,8 +69,8 @@ class ActionModule(LenientAction):
             self._display.warning(warning)
         if findings:
             outcome = "Records were changed, but something is wrong" if report["changed"] else "No record was changed"
-            refused = refusal(findings, "The records are not as they should be" if mode == VERIFY else outcome)
-            answer = {**refused, "changed": bool(report["changed"]), "failed": True}
+            outcome = "The records are not as they should be" if mode == VERIFY else outcome
+            answer = {**refused(findings, outcome), "changed": bool(report["changed"])}
         else:
             answer = {"changed": bool(actions), "findings": []}
         answer.update(actions=actions, unconfirmed=list(report["warnings"]), zones=about(report))
@@ -82,9 +83,16 @@ def host_facts(hosts: Any, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[st
     """Of each host what its names are made of, from the inventory alone: hosts outside of --limit count as well."""
     facts = {}
     for host in hosts if isinstance(hosts, list | tuple) else [hosts]:
-        about = hostvars[host] if host in hostvars else {}
+        about = hostvars.get(host, {})
         facts[str(host)] = {name: plain(about[key]) for name, key in HOST_VARIABLES.items() if key in about}
     return facts
+
+
+def refused(findings: list[Finding], outcome: str) -> dict[str, Any]:
+    """The result of a run that failed. What is wrong stands in the findings, not twice."""
+    count = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
+    listed = [finding.as_dict() for finding in findings]
+    return {"changed": False, "failed": True, "actions": [], "findings": listed, "msg": f"{outcome}: {count}."}
 
 
 def without_records(wanted: Wanted) -> Wanted:
@@ -109,6 +117,6 @@ def diff_of(zone: Mapping[str, Any], changes: list[Change]) -> dict[str, str]:
     return {
         "before_header": title,
         "after_header": title,
-        "before": "".join(change.before.lines() for change in changes if change.before),
-        "after": "".join(change.after.lines() for change in changes if change.after),
+        "before": "".join(change.before.lines() for change in told(changes) if change.before),
+        "after": "".join(change.after.lines() for change in told(changes) if change.after),
     }

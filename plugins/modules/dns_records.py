@@ -45,12 +45,13 @@ options:
   zones:
     description:
       - The zones that are held, each with its C(provider) and the settings of that. Secrets in them are never shown.
-      - Each may have C(records), a list of C(name), C(type), C(value) or C(values), and C(ttl); C(ttl); and C(nameservers),
-        where they are not to be found in the zone.
+      - Each may have C(records), a list of C(name), C(type), C(value) or C(values), and C(ttl); C(ttl); and
+        C(nameservers), where they are not to be found in the zone.
     type: raw
     default: {}
   hosts:
-    description: Hosts of the inventory that get a record. Their C(dns_host_name), C(dns_addresses) and C(ansible_host) are read.
+    description:
+      - Hosts of the inventory that get a record. Their C(dns_host_name), C(dns_addresses) and C(ansible_host) are read.
     type: raw
     default: []
   host_zone:
@@ -62,7 +63,7 @@ options:
     type: raw
     default: {}
   caa:
-    description: A list of the certificate authorities that may certify these names. Without any there are no CAA records.
+    description: A list of the certificate authorities that may certify these names. Without any there is no CAA.
     type: raw
     default: []
   leave_out:
@@ -144,7 +145,8 @@ unconfirmed:
   type: list
   elements: str
 zones:
-  description: Of each zone its C(zone), C(where) it is, C(left) (records of others that are as wanted), C(servers) asked.
+  description:
+    - Of each zone its C(zone), C(where) it is, C(left) (records of others that are as wanted), the C(servers) asked.
   returned: O(state=present), O(state=absent) or O(state=verified)
   type: list
   elements: dict

@@ -78,7 +78,8 @@ def do(job: Mapping[str, Any]) -> dict[str, Any]:
             f"The program that works with DNS providers ended with exit code {done.code}: {Redactor(secrets)(last)}."
             " Fix: install the packages of this project again: pip install --require-hashes -r requirements.lock"
         ) from None
-    return _clean(report, Redactor(secrets))
+    cleaned: dict[str, Any] = _clean(report, Redactor(secrets))
+    return cleaned
 
 
 def _clean(value: Any, redact: Redactor) -> Any:

@@ -48,9 +48,7 @@ def status_of(error: BaseException) -> int:
     return int(match[1]) if match else 0
 
 
-def _judge(
-    names: set[str], text: str, status: int, zone: str, where: str, package: str, plain: str
-) -> tuple[str, str]:
+def _judge(names: set[str], text: str, status: int, zone: str, where: str, package: str, plain: str) -> tuple[str, str]:
     place = f"dns_zones['{zone}']"
     words = f"{' '.join(sorted(names))} {text}".lower()
 
@@ -71,13 +69,14 @@ def _judge(
         return (
             f"{where} does not accept the TSIG key for {zone} (BADKEY): it does not know the key by this name and"
             " algorithm, or the key may not do this.",
-            f"Compare {place}.key_name and .key_algorithm with the name server; there, the key must be allowed to transfer"
-            f" and to update {zone}.",
+            f"Compare {place}.key_name and .key_algorithm with the name server; there, the key must be"
+            f" allowed to transfer and to update {zone}.",
         )
     if said("NOTAUTH", "NOTZONE"):
         return (
             f"{where} does not have the zone {zone}, or does not give it to this key (NOTAUTH).",
-            f"Correct the name of the zone or {place}.server; at the name server, allow the key to transfer and to update it.",
+            f"Correct the name of the zone or {place}.server; at the name server, allow the key to transfer and to"
+            " update it.",
         )
     if said("REFUSED") and not said("ConnectionRefused"):
         return (
@@ -96,7 +95,8 @@ def _network(
     if status == 401 or said("Unauthorized", "AuthenticationError", "InvalidClientTokenId", "SignatureDoesNotMatch"):
         return (
             f"{where} does not accept the credentials for {zone}{_quoted(plain)}.",
-            f"Correct the token or key in {place}: make a new one at the provider, and put it in with scripts/secrets edit.",
+            f"Correct the token or key in {place}: make a new one at the provider, and put it in with"
+            " scripts/secrets edit.",
         )
     if status == 403 or said("Forbidden", "AccessDenied", "NotAllowed", "permission"):
         return (
@@ -110,7 +110,10 @@ def _network(
     if status >= 500 or said("5xxError"):
         return f"{where} has a fault of its own{_quoted(plain)}.", "Look at the provider's status page, then run again."
     if said("gaierror", "NameResolutionError", "Name or service not known", "Temporary failure in name resolution"):
-        return f"The name of the server of {where} cannot be resolved from here.", f"Correct {place}.server, or this machine's resolver."
+        return (
+            f"The name of the server of {where} cannot be resolved from here.",
+            f"Correct {place}.server, or this machine's resolver.",
+        )
     if said("timeout", "timed out"):
         return (
             f"{where} did not answer in time for {zone}.",
@@ -127,8 +130,14 @@ def _network(
             f"Take that record out of {place}; where it is a CAA, set dns_caa: [].",
         )
     if said("ModuleNotFoundError", "ImportError"):
-        return f"The Python package {package} for {where} is missing or broken{_quoted(plain)}.", f"pip install {package}"
-    return f"{where} could not be worked with for {zone}{_quoted(plain)}.", f"Correct {place} by what it says, then run again."
+        return (
+            f"The Python package {package} for {where} is missing or broken{_quoted(plain)}.",
+            f"pip install {package}",
+        )
+    return (
+        f"{where} could not be worked with for {zone}{_quoted(plain)}.",
+        f"Correct {place} by what it says, then run again.",
+    )
 
 
 def not_held(zone: str, where: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 # Copyright: the hypercode.deploy authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The records that follow from the inventory: of each host, of each name that the edge serves, and who may certify it."""
+"""The records that follow from the inventory: of hosts, of names that the edge serves, and who may certify these."""
 
 from __future__ import annotations
 
@@ -153,7 +153,9 @@ def _authorities(
             good.append(str(authority))
         else:
             text = f"dns_caa has '{authority}', which is no name of a certificate authority."
-            findings.append(wrong("dns_caa", text, "Write the name that its documents give for CAA, such as letsencrypt.org."))
+            findings.append(
+                wrong("dns_caa", text, "Write the name that its documents give for CAA, such as letsencrypt.org.")
+            )
     made: Made = []
     bases = sorted({name.removeprefix("*.") for name in names}) if good else []
     for base in bases:

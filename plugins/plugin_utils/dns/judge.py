@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
 
@@ -36,13 +36,26 @@ class Change:
         """In one line, for a list of changes."""
         verb = "add" if self.before is None else "remove" if self.after is None else "change"
         values = ", ".join(self.record.values)
-        came_from = f" (now {', '.join(self.before.values)})" if self.before and self.after else ""
+        came_from = ""
+        if self.before and self.after:
+            same = set(self.before.values) == set(self.after.values)
+            came_from = f" (now {f'for {self.before.ttl} s' if same else ', '.join(self.before.values)})"
         return f"{verb} {self.record.name} {self.record.type} {values}{came_from}"
 
 
 def is_mark(record: RecordSet) -> bool:
     """Whether a record says to whom another one belongs."""
     return record.type == "TXT" and record.name.startswith(f"{MARK}.")
+
+
+def told(changes: Sequence[Change]) -> list[Change]:
+    """The changes without those of a mark that comes, changes or goes together with the record that it is about."""
+    about = {f"{MARK}.{kind}.{name.replace('*', '_wildcard')}".lower() for name, kind in _keys(changes)}
+    return [change for change in changes if not (is_mark(change.record) and change.record.name in about)]
+
+
+def _keys(changes: Iterable[Change]) -> list[Key]:
+    return [change.record.key for change in changes if not is_mark(change.record)]
 
 
 def marked(mark: str, zone: str) -> Key | None:
@@ -176,7 +189,7 @@ def too_much(changes: Iterable[Change], held: Holdings, zone: str, limit: int) -
         "dns-limit",
         "error",
         zone,
-        f"{len(touched)} of the {count} records of {zone} that are yours would be changed or removed ({share}; without a"
-        f" yes it is {limit} % at most): {listed}{more}.",
-        "Look at the plan (--check --diff). Where it is right, run once with -e dns_force=true.",
+        f"{len(touched)} of the {count} records of {zone} that are yours would be changed or removed ({share};"
+        f" without a yes it is {limit} % at most): {listed}{more}.",
+        "Where all of this is right, run once with -e dns_force=true (first with --check --diff, to see every record).",
     )

@@ -23,7 +23,7 @@ except ImportError:
     BaseProcessor = object
 
 
-class Foreign(Exception):  # noqa: N818  It is a finding for people, not a fault of the program.
+class Foreign(Exception):
     """The plan would touch what belongs to others."""
 
     def __init__(self, findings: list[Finding]) -> None:
@@ -31,7 +31,11 @@ class Foreign(Exception):  # noqa: N818  It is a finding for people, not a fault
         self.findings = findings
 
 
-class Guard(BaseProcessor):  # type: ignore[misc,valid-type]
+class NotHeld(Exception):
+    """The provider does not have the zone."""
+
+
+class Guard(BaseProcessor):  # type: ignore[misc]
     """Between reading a zone and planning: refuses what is not ours, and leaves out what is there already."""
 
     def __init__(self, zone: str, owner: str, adopt: Collection[str]) -> None:
@@ -85,7 +89,7 @@ class ZoneWork:
         self.guard: Guard | None = None
 
     def make_plan(self, records: Iterable[RecordSet], owner: str, adopt: Collection[str]) -> list[Change]:
-        """Read the zone and compare. Raises Foreign, LookupError for a zone that is not there, or what the provider raises."""
+        """Read the zone and compare. Raises Foreign, NotHeld, or what the provider raises."""
         module, _dot, name = self.class_name.rpartition(".")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -105,7 +109,7 @@ class ZoneWork:
         if self.plan is None:
             return []
         if self.plan.exists is False:
-            raise LookupError(self.name)
+            raise NotHeld(self.name)
         return [
             Change(as_set(change.existing) if change.existing else None, as_set(change.new) if change.new else None)
             for change in self.plan.changes

@@ -125,7 +125,7 @@ def read_provider(zone: str, given: Mapping[str, Any]) -> tuple[Provider | None,
         return _known(zone, name, KNOWN[name], given)
     if not _CLASS.fullmatch(name):
         message = f"{place}.provider is '{name}', which is not known."
-        fix = f"Write one of {', '.join(sorted(KNOWN))}, or the class of another octoDNS provider (octodns_foo.FooProvider)."
+        fix = f"Write one of {', '.join(sorted(KNOWN))}, or a class (octodns_foo.FooProvider)."
         return None, [wrong(f"{place}.provider", message, fix)]
     options = given.get("options") or {}
     if not isinstance(options, Mapping):
@@ -197,8 +197,9 @@ def _odd(place: str, known: Known, given: Mapping[str, Any]) -> list[Finding]:
 def _installed(zone: str, provider: Provider) -> tuple[Provider | None, list[Finding]]:
     if is_installed(provider.class_name):
         return provider, []
-    text = f"The provider {provider.name} of the zone {zone} needs the Python package {provider.package}, which is missing."
-    return None, [wrong(f"dns_zones['{zone}'].provider", text, f"Install it beside Ansible: pip install {provider.package}")]
+    text = f"The provider {provider.name} of {zone} needs the Python package {provider.package}, which is missing."
+    fix = f"Install it beside Ansible: pip install {provider.package}"
+    return None, [wrong(f"dns_zones['{zone}'].provider", text, fix)]
 
 
 def wrong(name: str, message: str, fix: str) -> Finding:

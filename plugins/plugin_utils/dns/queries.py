@@ -34,7 +34,7 @@ NOT_ASKED = ("ALIAS",)
 Server = tuple[str, int]
 
 
-class NoServers(Exception):  # noqa: N818  It is a finding for people, not a fault of the program.
+class NoServers(Exception):
     """The name servers of a zone cannot be found; the text says why."""
 
 
@@ -82,10 +82,14 @@ class Asker:
         code = answer.rcode()
         if code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
             return Answer(problem=f"answers {dns.rcode.to_text(code)}")
-        if not self.recursive and not answer.flags & dns.flags.AA:
-            return Answer(problem="does not have the zone (its answer is not authoritative)")
         kind = dns.rdatatype.from_text(expected.type)
-        found = [rdata for rrset in answer.answer if rrset.rdtype == kind for rdata in rrset]
+        sections = [*answer.answer]
+        if kind == dns.rdatatype.NS and not answer.flags & dns.flags.AA:
+            # Of a name that is given to other servers it can only tell who these are.
+            sections += [rrset for rrset in answer.authority if rrset.name == answer.question[0].name]
+        elif not self.recursive and not answer.flags & dns.flags.AA:
+            return Answer(problem="does not have the zone (its answer is not authoritative)")
+        found = [rdata for rrset in sections if rrset.rdtype == kind for rdata in rrset]
         return Answer(frozenset(map(_comparable, found)), tuple(sorted(rdata.to_text() for rdata in found)))
 
 
@@ -98,7 +102,7 @@ def ask(server: Server, query: dns.message.Message) -> dns.message.Message:
 def servers_of(zone: str, given: Sequence[Server], ask_first: Iterable[Server]) -> dict[str, Server]:
     """The name servers of a zone by what people call them. Raises NoServers.
 
-    ``given`` ones are taken as they are; else the zone's NS are asked for at ``ask_first``, then at this machine's resolver.
+    ``given`` ones are taken as they are; else its NS are asked for at ``ask_first``, then at this machine's resolver.
     """
     if given:
         return {shown(server): server for server in given}

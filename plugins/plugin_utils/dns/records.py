@@ -124,17 +124,13 @@ def _txt(text: str) -> str:
     """Plain text, quoted and cut in pieces of 255 bytes as the DNS wants it."""
     if text.startswith('"') and text.endswith('"') and len(text) > 1:
         raise ValueProblem("has quotation marks around it: the plain text is wanted, the marks are set for you")
-    data = text.encode()
-    if not data or any(byte < 32 or byte == 127 for byte in data):
-        raise ValueProblem("is empty or has control characters in it")
-    pieces = [data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK)]
-    return " ".join(f'"{_quoted(piece)}"' for piece in pieces)
-
-
-def _quoted(piece: bytes) -> str:
-    return "".join(
-        f"\\{chr(byte)}" if chr(byte) in '"\\' else chr(byte) if 32 <= byte < 127 else f"\\{byte:03d}" for byte in piece
-    )
+    if not text or not text.isascii() or not text.isprintable():
+        raise ValueProblem("is empty, or has other characters in it than the letters, digits and signs of ASCII")
+    if "\\" in text:
+        # octoDNS takes some of them for the sign before a semicolon, and what arrives is another text.
+        raise ValueProblem("has a \\ in it, which octoDNS cannot write")
+    pieces = [text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)]
+    return " ".join('"' + piece.replace('"', r"\"") + '"' for piece in pieces)
 
 
 _READ: Mapping[str, Callable[[str], str]] = {

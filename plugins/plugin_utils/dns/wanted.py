@@ -121,7 +121,9 @@ def _own(entry: Any, zone: str, ttl: int, place: str, findings: list[Finding]) -
         name = in_zone(str(entry.get("name", "")), zone)
     except NameProblem as problem:
         text = f"{place}.name is '{entry.get('name')}', which cannot be: {problem}."
-        findings.append(wrong(f"{place}.name", text, f"Write the part before .{zone}, @ for the zone itself, or all of it."))
+        findings.append(
+            wrong(f"{place}.name", text, f"Write the part before .{zone}, @ for the zone itself, or all of it.")
+        )
         return []
     kind = str(entry.get("type", "")).upper()
     if kind not in TYPES:
@@ -218,7 +220,9 @@ def _servers(given: Any, setting: str, findings: list[Finding]) -> tuple[tuple[s
         try:
             found.append(read_server(str(entry)))
         except ServerProblem as problem:
-            findings.append(wrong(setting, f"{setting} has '{entry}', which {problem}.", "Write 192.0.2.53, or 192.0.2.53:5353."))
+            findings.append(
+                wrong(setting, f"{setting} has '{entry}', which {problem}.", "Write 192.0.2.53, or 192.0.2.53:5353.")
+            )
     return tuple(found)
 
 

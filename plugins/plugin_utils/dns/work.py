@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The work of dns_records in a process of its own: octoDNS, the name servers, and a report as plain data.
 
-A process of its own, since providers keep state in their modules, write to the log, and may wait for longer than anybody
-wants. It reads its job from standard input, secrets included: they are on no command line and in no environment.
+A process of its own, since providers keep state in their modules, write to the log, and may wait for longer than
+anybody wants. It reads its job from standard input, secrets included: they are on no command line, in no environment.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from . import queries
 from .answers import Expected, evidence, wait
 from .explain import explain, not_held
 from .judge import Change, is_mark, too_much
-from .octodns_zone import Foreign, ZoneWork
+from .octodns_zone import Foreign, NotHeld, ZoneWork
 from .records import RecordSet
 from .servers import shown
 
@@ -76,12 +76,9 @@ class _ZoneRun:
             self.changes = self.work.make_plan(records, self.job["owner"], set(self.job["adopt"]))
         except Foreign as foreign:
             self.findings += foreign.findings
-        except LookupError as error:
-            if type(error) is LookupError:
-                self._refuse(*not_held(self.name, self.where))
-            else:
-                self._explain(error)
-        except Exception as error:  # noqa: BLE001  Each provider raises its own; all of them are told in words.
+        except NotHeld:
+            self._refuse(*not_held(self.name, self.where))
+        except Exception as error:  # Each provider raises its own; all of them are told in words.
             self._explain(error)
         guard = self.work.guard
         if self.findings or guard is None or self.job["force"]:
@@ -92,7 +89,7 @@ class _ZoneRun:
     def apply(self) -> None:
         try:
             self.work.apply()
-        except Exception as error:  # noqa: BLE001  As above.
+        except Exception as error:  # As above.
             self._explain(error)
 
     def look(self, job: Mapping[str, Any]) -> None:
@@ -108,7 +105,8 @@ class _ZoneRun:
             servers = queries.servers_of(self.name, [(a, int(p)) for a, p in self.data["nameservers"]], first)
         except queries.NoServers as problem:
             text = f"The records of {self.name} cannot be looked at: {problem}."
-            fix = f"Delegate {self.name} at its registrar; or say which servers have it: dns_zones['{self.name}'].nameservers."
+            setting = f"dns_zones['{self.name}'].nameservers"
+            fix = f"Delegate {self.name} at its registrar; or say which servers have it: {setting}."
             self.findings.append(Finding("dns-answers", "error", self.name, text, fix))
             return
         limit = float(job["timeout"]) if waits else _AT_ONCE
@@ -121,12 +119,14 @@ class _ZoneRun:
             self.findings.append(Finding("dns-answers", "error", self.name, text, fix))
             return
         known = {shown(resolver): resolver for resolver in resolvers}
+        # Who has a part of the zone, the servers of that part say themselves.
+        expected = [item for item in expected if item.type != "NS"]
         seen = wait(known, expected, queries.Asker(known, recursive=True).all, limit, time.monotonic, time.sleep)
         if all(item.right for item in seen):
             return
         text = f"Resolvers do not give the records of {self.name} yet{_after(limit, waits)}: {evidence(seen)}."
-        fix = "Every name server has them. What resolvers keep ends with its time to live; a zone that is not delegated to"
-        fix += " these servers, or a resolver that cannot be reached from here (dns_resolvers), never gets right."
+        fix = "Every name server has them. What resolvers keep ends with its time to live; a zone that is not delegated"
+        fix += " to these servers, or a resolver that cannot be reached from here (dns_resolvers), never gets right."
         if waits:
             # The deploy goes on: nothing can be done about what others keep, and verify asks again at its end.
             self.warnings.append(f"{text} {fix}")
