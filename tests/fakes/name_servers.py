@@ -130,6 +130,12 @@ class Knot:
             )
         return {key: sorted(values) for key, values in found.items() if key not in (f"{ZONE} SOA", f"{ZONE} NS")}
 
+    def ask(self, name: str, kind: str) -> list[str]:
+        """What it answers to anybody for a name in the zone."""
+        query = dns.message.make_query(f"{name}.{ZONE}.", kind)
+        answer = dns.query.udp(query, "127.0.0.1", port=self.port, timeout=2)
+        return sorted(rdata.to_text() for rrset in answer.answer for rdata in rrset)
+
     def settings(self, **more: object) -> dict[str, object]:
         """The zone as it stands in dns_zones."""
         own: dict[str, object] = {

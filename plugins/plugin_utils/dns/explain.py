@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
 
+from .providers import KNOWN, RFC2136
+
 _STATUS = re.compile(r"\b(40[0134]|429|5\d\d)\b(?=.*(?:error|client|server|http))", re.IGNORECASE)
 _LONGEST = 300
 
@@ -50,10 +52,21 @@ def status_of(error: BaseException) -> int:
 
 def _judge(names: set[str], text: str, status: int, zone: str, where: str, package: str, plain: str) -> tuple[str, str]:
     place = f"dns_zones['{zone}']"
-    words = f"{' '.join(sorted(names))} {text}".lower()
+    if names & {"ModuleNotFoundError", "ImportError"}:
+        missing = f"The Python package {package} for {where} is missing or broken{_quoted(plain)}."
+        return missing, f"Install it again beside Ansible: pip install {package}"
+    if package == KNOWN[RFC2136].package:
+        found = _name_server(f"{' '.join(sorted(names))} {text}", zone, where, place)
+        if found:
+            return found
+    return _provider(names, text, status, zone, where, plain)
+
+
+def _name_server(words: str, zone: str, where: str, place: str) -> tuple[str, str] | None:
+    """What a name server refuses: the words of the DNS, in the text of the error or the name of its class."""
 
     def said(*signs: str) -> bool:
-        return any(sign.lower() in words for sign in signs)
+        return any(sign in words for sign in signs)
 
     if said("PeerBadTime", "BADTIME"):
         return (
@@ -78,61 +91,59 @@ def _judge(names: set[str], text: str, status: int, zone: str, where: str, packa
             f"Correct the name of the zone or {place}.server; at the name server, allow the key to transfer and to"
             " update it.",
         )
-    if said("REFUSED") and not said("ConnectionRefused"):
+    if said("REFUSED"):
         return (
             f"{where} refused to transfer or to change {zone} (REFUSED).",
             f"At the name server, allow the key {place}.key_name to transfer and to update {zone}.",
         )
-    if said("UnsupportedAlgorithm") or (said("KeyError") and said("hmac")):
-        return f"{where} cannot use this TSIG algorithm.", f"Correct {place}.key_algorithm."
-    return _network(status, zone, where, package, plain, said)
+    return None
 
 
-def _network(
-    status: int, zone: str, where: str, package: str, plain: str, said: Callable[..., bool]
-) -> tuple[str, str]:
+def _provider(names: set[str], text: str, status: int, zone: str, where: str, plain: str) -> tuple[str, str]:
+    """What any provider refuses, by the HTTP status, the names of its errors, or what the network said."""
     place = f"dns_zones['{zone}']"
-    if status == 401 or said("Unauthorized", "AuthenticationError", "InvalidClientTokenId", "SignatureDoesNotMatch"):
+    kinds = " ".join(sorted(names))
+    codes = f"{kinds} {text}"
+
+    def any_of(where_to_look: str, *signs: str) -> bool:
+        return any(sign.lower() in where_to_look.lower() for sign in signs)
+
+    if status == 401 or any_of(codes, "unauthorized", "AuthenticationError", "InvalidClientToken", "SignatureDoesNot"):
         return (
             f"{where} does not accept the credentials for {zone}{_quoted(plain)}.",
             f"Correct the token or key in {place}: make a new one at the provider, and put it in with"
             " scripts/secrets edit.",
         )
-    if status == 403 or said("Forbidden", "AccessDenied", "NotAllowed", "permission"):
+    if status == 403 or any_of(codes, "forbidden", "AccessDenied", "NotAllowed"):
         return (
             f"The credentials for {zone} have no right to do this at {where}{_quoted(plain)}.",
             f"Give the token of {place} the right to read and to edit the records of {zone}, or make one that has it.",
         )
-    if status == 404 or said("NotFound", "UnknownDomainName", "Zone not found", "NoSuchHostedZone"):
+    if status == 404 or any_of(kinds, "NotFound", "UnknownDomainName") or any_of(text, "zone not found"):
         return not_held(zone, where)
-    if status == 429 or said("RateLimit", "Throttling", "TooManyRequests"):
+    if status == 429 or any_of(codes, "RateLimit", "Throttling", "TooManyRequests"):
         return f"{where} takes no more requests for now (rate limit).", "Wait for some minutes, then run again."
-    if status >= 500 or said("5xxError"):
+    if status >= 500 or any_of(kinds, "5xxError"):
         return f"{where} has a fault of its own{_quoted(plain)}.", "Look at the provider's status page, then run again."
-    if said("gaierror", "NameResolutionError", "Name or service not known", "Temporary failure in name resolution"):
+    if any_of(codes, "gaierror", "NameResolutionError", "Name or service not known", "name resolution"):
         return (
             f"The name of the server of {where} cannot be resolved from here.",
             f"Correct {place}.server, or this machine's resolver.",
         )
-    if said("timeout", "timed out"):
+    if any_of(codes, "timeout", "timed out"):
         return (
             f"{where} did not answer in time for {zone}.",
             "See that this machine can reach it (firewalls: port 53 over TCP for a name server, 443 for an API).",
         )
-    if said("ConnectionError", "ConnectionRefused", "OSError", "EOFError"):
+    if any_of(kinds, "ConnectionError", "OSError", "EOFError"):
         return (
             f"{where} cannot be reached for {zone}{_quoted(plain)}.",
             f"See that it runs, and that {place} names it and its port right.",
         )
-    if said("SupportsException"):
+    if any_of(kinds, "SupportsException"):
         return (
             f"{where} cannot have one of the wanted records{_quoted(plain)}.",
             f"Take that record out of {place}; where it is a CAA, set dns_caa: [].",
-        )
-    if said("ModuleNotFoundError", "ImportError"):
-        return (
-            f"The Python package {package} for {where} is missing or broken{_quoted(plain)}.",
-            f"pip install {package}",
         )
     return (
         f"{where} could not be worked with for {zone}{_quoted(plain)}.",

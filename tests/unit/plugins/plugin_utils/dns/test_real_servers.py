@@ -219,7 +219,7 @@ def test_every_name_server_has_to_answer_with_it(tmp_path: Path) -> None:
     with first.running(second=second.port), second.running(first=first.port):
         report = run(first.settings(nameservers=both), hosts(1), timeout=20)
         assert (report["findings"], report["zones"][0]["servers"]) == ([], both)
-        assert second.records == second.records
+        assert second.ask("web1", "A") == ["198.51.100.1"]
     # The second server still has the zone, but does not hear of anything new.
     with first.running(), second.running(first=free_port()):
         began = time.monotonic()
