@@ -99,7 +99,7 @@ def test_bad_settings_are_told_without_asking_anybody(monkeypatch: pytest.Monkey
     result = run(monkeypatch, work, ttl=1, caa=["no name"])
     assert (work.job, result["failed"], result["changed"]) == ({}, True, False)
     assert [finding["name"] for finding in result["findings"]] == ["dns_ttl", "dns_caa"]
-    judged = run(monkeypatch, work, ttl=1, state="validated")
+    judged = run(monkeypatch, work, ttl=1, caa=["no name"], state="validated")
     assert (work.job, judged.get("failed"), judged["findings"]) == ({}, None, result["findings"])
 
 
