@@ -8,13 +8,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
-from ansible_collections.hypercode.deploy.plugins.modules.dns_records import ARGUMENTS
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns import child
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.judge import Change, told
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.records import RecordSet
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.wanted import Wanted, read_wanted
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.work import APPLY, PLAN, VERIFY
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.lenient_action import LenientAction, plain
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "choices": ["present", "absent", "verified", "validated"], "default": "present"},
+    # Judged by read_wanted, which finds everything that is wrong at once.
+    "zones": {"type": "raw", "default": {}},
+    "hosts": {"type": "raw", "default": []},
+    "host_zone": {"type": "raw", "default": ""},
+    "sites": {"type": "raw", "default": {}},
+    "caa": {"type": "raw", "default": []},
+    "leave_out": {"type": "raw", "default": []},
+    "adopt": {"type": "raw", "default": []},
+    "owner": {"type": "raw", "default": "hypercode"},
+    "ttl": {"type": "raw", "default": 300},
+    "change_limit": {"type": "int", "default": 30},
+    "force": {"type": "bool", "default": False},
+    "resolvers": {"type": "raw", "default": []},
+    "timeout": {"type": "int", "default": 120},
+}
 
 # What is read of each host, by the name that it has here.
 HOST_VARIABLES = {"name": "dns_host_name", "addresses": "dns_addresses", "ansible_host": "ansible_host"}

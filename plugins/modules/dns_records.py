@@ -151,23 +151,3 @@ zones:
   type: list
   elements: dict
 """
-
-from typing import Any
-
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "state": {"type": "str", "choices": ["present", "absent", "verified", "validated"], "default": "present"},
-    # Judged by read_wanted, which finds everything that is wrong at once.
-    "zones": {"type": "raw", "default": {}},
-    "hosts": {"type": "raw", "default": []},
-    "host_zone": {"type": "raw", "default": ""},
-    "sites": {"type": "raw", "default": {}},
-    "caa": {"type": "raw", "default": []},
-    "leave_out": {"type": "raw", "default": []},
-    "adopt": {"type": "raw", "default": []},
-    "owner": {"type": "raw", "default": "hypercode"},
-    "ttl": {"type": "raw", "default": 300},
-    "change_limit": {"type": "int", "default": 30},
-    "force": {"type": "bool", "default": False},
-    "resolvers": {"type": "raw", "default": []},
-    "timeout": {"type": "int", "default": 120},
-}

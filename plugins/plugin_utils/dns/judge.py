@@ -29,7 +29,8 @@ class Change:
     @property
     def record(self) -> RecordSet:
         record = self.after or self.before
-        assert record is not None  # noqa: S101  For the type checker.
+        if record is None:
+            raise ValueError("a change has records before it, after it, or both")
         return record
 
     def text(self) -> str:

@@ -8,6 +8,7 @@ import dataclasses
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from .names import NameProblem, to_ascii
 
@@ -40,11 +41,9 @@ class RecordSet:
         return "".join(f"{self.name}. {self.ttl} {self.type} {value}\n" for value in self.values)
 
     @classmethod
-    def of(cls, data: Mapping[str, object]) -> RecordSet:
+    def of(cls, data: Mapping[str, Any]) -> RecordSet:
         """From what as_dict gave."""
-        values = data["values"]
-        assert isinstance(values, list | tuple)  # noqa: S101  For the type checker.
-        return cls(str(data["name"]), str(data["type"]), int(str(data["ttl"])), tuple(map(str, values)))
+        return cls(str(data["name"]), str(data["type"]), int(data["ttl"]), tuple(map(str, data["values"])))
 
     def as_dict(self) -> dict[str, object]:
         return {"name": self.name, "type": self.type, "ttl": self.ttl, "values": list(self.values)}

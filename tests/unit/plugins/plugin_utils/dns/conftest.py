@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hypercode.deploy.plugins.action.dns_records import ARGUMENTS
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
-from ansible_collections.hypercode.deploy.plugins.modules.dns_records import ARGUMENTS
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.wanted import Wanted, read_wanted
 from fakes.name_servers import Knot, PowerDns
 
