@@ -34,6 +34,8 @@ TOOLS = {
     "sshd": "openssh-server",
     "ssh-keygen": "openssh-client",
     "visudo": "sudo",
+    "knotd": "knot",
+    "pdns_server": "pdns-backend-sqlite3",
 }
 
 
