@@ -70,8 +70,9 @@ class ActionModule(LenientAction):
         try:
             report = child.do(job)
         except child.WorkError as error:
-            failed = {"changed": False, "findings": [], "actions": [], "zones": [], "failed": True}
-            return {**result, **failed, "msg": f"{error}."}
+            message, _mark, fix = f"{error}.".partition(" Fix: ")
+            finding = Finding("dns-work", "error", "dns_zones", message, fix)
+            return {**result, **refused([finding], "The records could not be worked with"), "zones": []}
         return {**result, **self._result(report, mode)}
 
     def _result(self, report: Mapping[str, Any], mode: str) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def do(job: Mapping[str, Any]) -> dict[str, Any]:
         names = ", ".join(zone["name"] for zone in job["zones"])
         raise WorkError(
             f"The provider of {names} did not come to an end within {limit:.0f} s, and was stopped."
-            " Fix: see that this machine reaches it, then run again; what was done already is seen then"
+            " Fix: See that this machine reaches it, then run again; what was done already is seen then"
         )
     try:
         report: dict[str, Any] = json.loads(done.stdout)
@@ -76,7 +76,7 @@ def do(job: Mapping[str, Any]) -> dict[str, Any]:
         last = next(reversed(done.stderr.strip().splitlines()), "it said nothing")[:_LINE]
         raise WorkError(
             f"The program that works with DNS providers ended with exit code {done.code}: {Redactor(secrets)(last)}."
-            " Fix: install the packages of this project again: pip install --require-hashes -r requirements.lock"
+            " Fix: Install the packages of this project again: pip install --require-hashes -r requirements.lock"
         ) from None
     cleaned: dict[str, Any] = _clean(report, Redactor(secrets))
     return cleaned

@@ -45,9 +45,9 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     if not findings and job["mode"] == APPLY:
         for zone in zones:
             if zone.changes:
-                # Some of it may be done even where it fails.
-                report["changed"] = True
-                zone.apply()
+                report["changed"] |= zone.apply()
+            if zone.findings:
+                break
         findings = [finding for zone in zones for finding in zone.findings]
     if not findings and job["mode"] != PLAN:
         for zone in zones:
@@ -64,16 +64,24 @@ class _ZoneRun:
         self.data, self.job = data, job
         self.name, self.where = str(data["name"]), str(data["where"])
         self.redact = Redactor(data["secrets"])
-        self.work = ZoneWork(self.name, data["class_name"], dict(data["arguments"]), int(data["ttl"]))
+        self.work = self._work()
         self.changes: list[Change] = []
         self.findings: list[Finding] = []
         self.warnings: list[str] = []
         self.asked: list[str] = []
 
-    def plan(self) -> None:
+    def _work(self) -> ZoneWork:
+        data = self.data
+        return ZoneWork(self.name, data["class_name"], dict(data["arguments"]), int(data["ttl"]))
+
+    def _planned_by(self, work: ZoneWork) -> list[Change]:
         records = [RecordSet.of(record) for record in self.data["records"]]
+        return work.make_plan(records, self.job["owner"], set(self.job["adopt"]))
+
+    def plan(self) -> None:
+        """Read the zone, compare it, and judge what would be done."""
         try:
-            self.changes = self.work.make_plan(records, self.job["owner"], set(self.job["adopt"]))
+            self.changes = self._planned_by(self.work)
         except Foreign as foreign:
             self.findings += foreign.findings
         except NotHeld:
@@ -86,11 +94,17 @@ class _ZoneRun:
         finding = too_much(self.changes, guard.held, self.name, int(self.job["limit"]))
         self.findings += [finding] if finding else []
 
-    def apply(self) -> None:
+    def apply(self) -> bool:
+        """Do it, and return whether anything has changed: some of it may be done even where it fails."""
         try:
             self.work.apply()
         except Exception as error:  # As above.
             self._explain(error)
+            try:
+                return self._planned_by(self._work()) != self.changes
+            except Exception:  # Nobody can tell any more: what was to be written may be there.
+                return True
+        return True
 
     def look(self, job: Mapping[str, Any]) -> None:
         """Ask the name servers, then the resolvers, for what has changed; in a verification for everything."""

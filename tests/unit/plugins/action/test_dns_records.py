@@ -115,4 +115,6 @@ def test_work_that_does_not_come_to_an_end_says_so(monkeypatch: pytest.MonkeyPat
     work = Work()
     monkeypatch.setattr(Work, "__call__", lambda self, job: never(job))
     result = run(monkeypatch, work)
-    assert (result["failed"], result["msg"], result["changed"]) == (True, "It was stopped. Fix: look.", False)
+    assert (result["failed"], result["changed"]) == (True, False)
+    # A finding, so that preflight reports it with all others.
+    assert [(item["message"], item["fix"]) for item in result["findings"]] == [("It was stopped.", "look.")]
