@@ -34,6 +34,7 @@ TOOLS = {
     "sshd": "openssh-server",
     "ssh-keygen": "openssh-client",
     "visudo": "sudo",
+    "pebble": "pebble",
 }
 
 

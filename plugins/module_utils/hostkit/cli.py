@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from . import __version__, stack_state
 from .board_text import render_board
 from .certificates import command as certificates
+from .certificates.caddy import CaddyError
 from .certificates.wanted import Paths as CertificatePaths
 from .certificates.x509 import CertificateError
 from .engine import Engine, EngineError, run_docker
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (EngineError, ReleaseError, RolloutError, FileError, CertificateError, OSError) as error:
+    except (EngineError, ReleaseError, RolloutError, FileError, CertificateError, CaddyError, OSError) as error:
         hint = " Fix: run it with sudo" if isinstance(error, PermissionError) else ""
         print(f"hypercode: {error}.{hint}" if hint else f"hypercode: {error}", file=sys.stderr)
         return 1

@@ -12,10 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .caddy import find_caddy
 from .metrics import write_metrics
+from .rehearsal import rehearse
+from .rehearsal_log import render_rehearsal
 from .state import read_states
 from .text import render_certificates
-from .wanted import Paths, read_wanted
+from .wanted import Paths, from_ca, read_wanted
 
 NONE_WANTED = "hypercode: no site is served on this host, so there are no certificates to look at"
 
@@ -28,6 +31,14 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print data instead of lines")
     parser.add_argument("--metrics", action="store_true", help="write them for Prometheus instead (done by a timer)")
     parser.set_defaults(function=lambda arguments, host: run(arguments, host.certificates))
+    rehearsal = parser.add_subparsers(metavar="WHAT").add_parser(
+        "rehearse", help="go the whole way to a new certificate, without touching one that is in use"
+    )
+    rehearsal.add_argument("name", nargs="*", help="only for these names")
+    rehearsal.add_argument("--ca", default="", help="ask this ACME directory, not the test directory of the CA in use")
+    rehearsal.add_argument("--timeout", type=float, default=120.0, help="seconds for all names together (120)")
+    rehearsal.add_argument("--json", action="store_true", help="print data instead of lines")
+    rehearsal.set_defaults(function=lambda arguments, host: run_rehearsal(arguments, host.certificates))
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> int:
@@ -44,6 +55,25 @@ def run(arguments: argparse.Namespace, paths: Paths) -> int:
     else:
         show([state.as_dict() for state in states])
     return 0 if all(state.is_good for state in states) else 1
+
+
+def run_rehearsal(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Rehearse a renewal for the names that come from a CA; 1 when one failed, 2 for a name that is none of them."""
+    known = from_ca(read_wanted(paths.wanted) or [])
+    names = list(dict.fromkeys(arguments.name or known))
+    strange = [name for name in names if name not in known]
+    if strange:
+        has = ", ".join(known) or "none"
+        print(f"hypercode: {strange[0]} gets no certificate from a CA here. Names that do: {has}", file=sys.stderr)
+        return 2
+    results = rehearse(find_caddy(paths), names, ca=arguments.ca, timeout=arguments.timeout) if names else []
+    if arguments.json:
+        print(json.dumps([result.as_dict() for result in results], indent=2))
+    elif not names:
+        print("hypercode: no certificate of this host comes from a CA, so there is nothing to rehearse")
+    else:
+        print(render_rehearsal(results))
+    return 0 if all(result.passed for result in results) else 1
 
 
 def board_rows(paths: Paths | None = None) -> list[dict[str, Any]] | None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,11 @@ def read_wanted(path: Path) -> list[WantedCertificate] | None:
         return parse_wanted(text)
     except ValueError as error:
         raise CertificateError(f"{path}: {error}. {_FIX}") from error
+
+
+def from_ca(wanted: Iterable[WantedCertificate]) -> list[str]:
+    """The names whose certificate Caddy gets from a CA, each once."""
+    return list(dict.fromkeys(name for entry in wanted if entry.mode in FROM_CA for name in entry.names))
 
 
 def parse_wanted(text: str) -> list[WantedCertificate]:
