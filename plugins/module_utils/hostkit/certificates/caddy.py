@@ -70,6 +70,10 @@ class RunningCaddy:
             raise CaddyError("Caddy runs without a configuration. Fix: run site.yml again")
         return config
 
+    def as_user(self) -> dict[str, Any]:
+        """What subprocess needs to run something as Caddy's user; nothing where that is who we are."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.uid != os.geteuid() else {}
+
     def storage(self, config: Mapping[str, Any]) -> Path:
         """Where it keeps certificates and challenges."""
         root = (config.get("storage") or {}).get("root")

@@ -101,7 +101,7 @@ def share_challenges(issuers: Iterable[Issuer], storage: Path, running_storage: 
     for issuer in issuers:
         shared = running_storage / "acme" / ca_folder(issuer.directory) / "challenge_tokens"
         # As Caddy's user: in a folder of another one, root follows no links.
-        subprocess.run(["mkdir", "-p", shared], check=True, umask=0o077, timeout=_STOP, **_as_user(caddy))
+        subprocess.run(["mkdir", "-p", shared], check=True, umask=0o077, timeout=_STOP, **caddy.as_user())
         own = made[1] / ca_folder(issuer.asked)
         if own not in made:
             own.mkdir()
@@ -109,10 +109,6 @@ def share_challenges(issuers: Iterable[Issuer], storage: Path, running_storage: 
             made.append(own)
     for folder in reversed(made):
         os.chown(folder, caddy.uid, caddy.gid)
-
-
-def _as_user(caddy: RunningCaddy) -> dict[str, Any]:
-    return {"user": caddy.uid, "group": caddy.gid, "extra_groups": []} if caddy.uid != os.geteuid() else {}
 
 
 def in_progress(names: Iterable[str], running_storage: Path, now: float) -> list[str]:
@@ -175,7 +171,7 @@ def _run(caddy: RunningCaddy, config: Mapping[str, Any], folder: Path, reader: L
             stderr=subprocess.PIPE,
             env=environment,
             cwd=folder,
-            **_as_user(caddy),
+            **caddy.as_user(),
         )
     threading.Thread(target=_pump, args=(process.stderr, lines), daemon=True).start()
     try:

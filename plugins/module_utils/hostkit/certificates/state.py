@@ -84,23 +84,25 @@ class State:
 
 
 def read_states(paths: Paths, wanted: Iterable[WantedCertificate], clock: Clock = time.time) -> list[State]:
-    """The state for each name. Caddy has a certificate for each name; a given one is for all names of its site."""
+    """The state for each name. Caddy has a certificate for each name; one in a file is for all names of its site."""
     now = clock()
     found: list[State] = []
     for entry in wanted:
-        if entry.mode == FILES:
-            found.append(_given(paths, entry, now))
+        if entry.certificate_file:
+            found.append(_in_file(paths, entry, now))
         else:
             found += [_kept(paths, entry, name, now) for name in entry.names]
     # Two sites can share a name only by mistake; preflight says so. Here it is one certificate.
     return list({state.name: state for state in found}.values())
 
 
-def _given(paths: Paths, entry: WantedCertificate, now: float) -> State:
+def _in_file(paths: Paths, entry: WantedCertificate, now: float) -> State:
     path = paths.at(entry.certificate_file)
     key = paths.at(entry.key_file) if entry.key_file else None
     again = "Put a new one into the inventory (certificate_file, key_file of the site), then run site.yml"
-    return judge(entry.name, entry.names, FILES, path, key, now, again)
+    if entry.mode != FILES:
+        again = "Find out why: hypercode certificates rehearse"
+    return judge(entry.name, entry.names, entry.mode, path, key, now, again)
 
 
 def _kept(paths: Paths, entry: WantedCertificate, name: str, now: float) -> State:
@@ -168,7 +170,7 @@ def judge(name: str, names: Iterable[str], mode: str, path: Path, key: Path | No
         return state(RENEWAL_LATE, f"It ends on {day(leaf.not_after)} and should have been renewed.", again)
     if left < DUE:
         return state(
-            RENEWAL_DUE, f"It ends on {day(leaf.not_after)}.", again if mode == FILES else "Caddy renews it by itself"
+            RENEWAL_DUE, f"It ends on {day(leaf.not_after)}.", again if mode == FILES else "It is renewed by itself"
         )
     return state(OK)
 

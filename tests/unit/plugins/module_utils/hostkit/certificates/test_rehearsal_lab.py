@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import cli
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import command, rehearsal
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import command, rehearsal, token
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.acme_network import fetch_within
 from fakes.acme_lab import AcmeLab, acme_lab, missing
 from fakes.certificates import want
 
@@ -95,6 +96,21 @@ def test_when_it_takes_too_long_nothing_is_left(lab: AcmeLab, tmp_path: Path, mo
     (result,) = rehearsal.rehearse(lab.caddy(), [APP], timeout=0.05)
     assert (result.passed, "not through after 0 s" in result.message) == (False, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_caddy_gives_out_a_token_as_it_does_for_a_ca(lab: AcmeLab) -> None:
+    before = kept(lab)
+    text = token.new_token()
+    # new.example.com is not in its configuration yet: that is when one wants to know.
+    files = token.place(lab.caddy(), text, [APP, "new.example.com"], lab.directory)
+    fetch = fetch_within(5)
+    for name in (APP, "new.example.com"):
+        answer = fetch("127.0.0.1", lab.ports["http"], name, f"{token.PATH}{text}")
+        assert answer.body == token.proof_of(text)
+    assert fetch("127.0.0.1", lab.ports["http"], "other.example.com", f"{token.PATH}{text}").body == ""
+    token.take_away([*files, "/etc/hostname"], text, lab.caddy())
+    assert kept(lab) == before
+    assert Path("/etc/hostname").exists()
 
 
 def test_without_a_running_caddy(lab: AcmeLab) -> None:

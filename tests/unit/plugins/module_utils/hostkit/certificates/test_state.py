@@ -148,6 +148,19 @@ def test_given_certificates(tmp_path: Path) -> None:
     assert (late.state, "Put a new one into the inventory" in late.fix) == ("renewal due", True)
 
 
+def test_certificates_that_come_through_dns_lie_in_files(tmp_path: Path) -> None:
+    files = {"certificate_file": "/var/lib/caddy/w.crt", "key_file": "/var/lib/caddy/w.key"}
+    want(tmp_path, {"name": "*.example.com", "mode": "acme_dns", **files})
+    assert "hypercode certificates rehearse" in states(tmp_path)["*.example.com"].fix
+    folder = tmp_path / "var/lib/caddy"
+    folder.mkdir(parents=True)
+    (folder / "w.crt").write_text(issue(("*.example.com",)).pem)
+    assert states(tmp_path)["*.example.com"].state == "key mismatch"
+    (folder / "w.key").write_text(issue().key_pem)
+    assert states(tmp_path)["*.example.com"].state == "ok"
+    assert states(tmp_path, NOW + 60 * DAY)["*.example.com"].fix == "It is renewed by itself."
+
+
 def test_a_ca_that_asks_for_an_early_renewal(tmp_path: Path) -> None:
     want(tmp_path, {"name": APP})
     about = keep(tmp_path, APP, issue()).with_suffix(".json")
