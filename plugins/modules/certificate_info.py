@@ -129,17 +129,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError, find_caddy
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.rehearsal import rehearse
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.rehearsal_log import (
     Rehearsed,
     render_rehearsal,
 )
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.rehearse import rehearse_names
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.state import State, read_states
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.text import render_certificates
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.wanted import (
     Paths,
-    from_ca,
     read_wanted,
 )
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.x509 import CertificateError
@@ -183,13 +182,7 @@ def look(paths: Paths, params: dict[str, Any]) -> tuple[dict[str, Any], list[Fin
         states = read_states(paths, wanted)
         rows = [state.as_dict() for state in states]
         return {"certificates": rows}, state_findings(states), render_certificates(rows)
-    known = from_ca(wanted)
-    strange = [name for name in params["names"] if name not in known]
-    if strange:
-        has = ", ".join(known) or "none"
-        raise CertificateError(f"{strange[0]} gets no certificate from a CA on this host. Fix: use one of these: {has}")
-    names = list(dict.fromkeys(params["names"] or known))
-    results = rehearse(find_caddy(paths), names, ca=params["ca"], timeout=params["timeout"]) if names else []
+    results = rehearse_names(paths, wanted, params["names"], ca=params["ca"], timeout=params["timeout"])
     return (
         {"rehearsal": [result.as_dict() for result in results]},
         rehearsal_findings(results),

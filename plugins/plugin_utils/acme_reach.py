@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.rehearsal import LETS_ENCRYPT
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.directories import LETS_ENCRYPT
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.token import PATH
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import ERROR, WARNING, Finding
 

@@ -12,13 +12,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .caddy import find_caddy
 from .metrics import write_metrics
-from .rehearsal import rehearse
 from .rehearsal_log import render_rehearsal
+from .rehearse import rehearse_names
 from .state import read_states
 from .text import render_certificates
-from .wanted import Paths, from_ca, read_wanted
+from .wanted import Paths, read_wanted
 
 NONE_WANTED = "hypercode: no site is served on this host, so there are no certificates to look at"
 
@@ -58,18 +57,12 @@ def run(arguments: argparse.Namespace, paths: Paths) -> int:
 
 
 def run_rehearsal(arguments: argparse.Namespace, paths: Paths) -> int:
-    """Rehearse a renewal for the names that come from a CA; 1 when one failed, 2 for a name that is none of them."""
-    known = from_ca(read_wanted(paths.wanted) or [])
-    names = list(dict.fromkeys(arguments.name or known))
-    strange = [name for name in names if name not in known]
-    if strange:
-        has = ", ".join(known) or "none"
-        print(f"hypercode: {strange[0]} gets no certificate from a CA here. Names that do: {has}", file=sys.stderr)
-        return 2
-    results = rehearse(find_caddy(paths), names, ca=arguments.ca, timeout=arguments.timeout) if names else []
+    """Rehearse a renewal for the names that come from a CA; 1 when one failed."""
+    wanted = read_wanted(paths.wanted) or []
+    results = rehearse_names(paths, wanted, arguments.name, ca=arguments.ca, timeout=arguments.timeout)
     if arguments.json:
         print(json.dumps([result.as_dict() for result in results], indent=2))
-    elif not names:
+    elif not results:
         print("hypercode: no certificate of this host comes from a CA, so there is nothing to rehearse")
     else:
         print(render_rehearsal(results))

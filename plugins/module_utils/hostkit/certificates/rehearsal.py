@@ -26,16 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from .caddy import RunningCaddy
+from .directories import LETS_ENCRYPT, test_directory
 from .rehearsal_log import LogReader, Rehearsed
 from .storage import ca_folder, safe
 
-LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
-# The directory that a CA has for tests. What it issues counts against no limit and is trusted by nobody.
-TEST_DIRECTORIES = {
-    LETS_ENCRYPT: "https://acme-staging-v02.api.letsencrypt.org/directory",
-    "https://dv.acme-v02.api.pki.goog/directory": "https://dv.acme-v02.test-api.pki.goog/directory",
-    "https://api.buypass.com/acme/directory": "https://api.test4.buypass.no/acme/directory",
-}
 # Of a policy: what the rehearsal must not take over.
 _NOT_TAKEN = ("storage", "on_demand", "managers")
 # systemd would take what the second one says for words of the first.
@@ -72,7 +66,7 @@ def rehearsal_config(
             continue
         for issuer in taken["issuers"]:
             directory = issuer.get("ca") or LETS_ENCRYPT
-            issuer["ca"] = ca or TEST_DIRECTORIES.get(directory, directory)
+            issuer["ca"] = ca or test_directory(directory)
             issuer.pop("test_ca", None)
             issuers.append(Issuer(directory, issuer["ca"]))
             challenges = issuer.setdefault("challenges", {})

@@ -76,6 +76,13 @@ def render_rehearsal(results: Sequence[Rehearsed]) -> str:
     return "\n".join(lines)
 
 
+def fix_of(error: str, name: str, ca: str) -> str | None:
+    """What to do about an error of a CA; None when it names none."""
+    problem = _PROBLEM.search(error)
+    fix = _BY_PROBLEM.get(problem[1]) if problem else None
+    return fix and fix.format(name=name, ca=ca)
+
+
 class LogReader:
     """Takes the lines of one Caddy that asks for `names` at the directories `cas`."""
 
@@ -135,9 +142,8 @@ class LogReader:
             ((step, fix) for text, step, fix in _BY_TEXT if text in error),
             (self._steps.get(name, ORDER), "Read what the CA says."),
         )
-        if problem:
-            fix = _BY_PROBLEM.get(problem[1], fix)
-            if step == REACH and problem[1] in ("rateLimited", "rejectedIdentifier"):
-                step = ORDER
+        if problem and step == REACH and problem[1] in ("rateLimited", "rejectedIdentifier"):
+            step = ORDER
+        fix = fix_of(error, name, self._ca) or fix.format(name=name, ca=self._ca)
         message = one_line(_NOISE.sub("", error))
-        return Rehearsed(name, False, step, message[:_LONGEST], fix.format(name=name, ca=self._ca))
+        return Rehearsed(name, False, step, message[:_LONGEST], fix)

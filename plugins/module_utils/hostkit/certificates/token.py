@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from .caddy import RunningCaddy
-from .rehearsal import LETS_ENCRYPT
+from .directories import LETS_ENCRYPT
 from .storage import ca_folder, safe
 
 PATH = "/.well-known/acme-challenge/"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import rehearse as rehearse_file
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.rehearsal_log import Rehearsed
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.wanted import Paths
@@ -64,8 +65,8 @@ def test_a_rehearsal(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         asked.append((caddy, names, options))
         return [Rehearsed(name, name == APP, "challenge", "why", "Do this.") for name in names]
 
-    monkeypatch.setattr(certificate_info, "find_caddy", lambda _paths: "the caddy")
-    monkeypatch.setattr(certificate_info, "rehearse", rehearse)
+    monkeypatch.setattr(rehearse_file, "find_caddy", lambda _paths: "the caddy")
+    monkeypatch.setattr(rehearse_file, "rehearse", rehearse)
     result = call(rehearse=True, ca="https://ca.example/dir", timeout=5)
     assert asked == [("the caddy", [APP, "www.example.com"], {"ca": "https://ca.example/dir", "timeout": 5.0})]
     assert [row["passed"] for row in result["rehearsal"]] == [True, False]
@@ -81,6 +82,6 @@ def test_when_caddy_does_not_run(call: Any, tmp_path: Path, monkeypatch: pytest.
         raise CaddyError("caddy.service does not run on this host. Fix: systemctl start caddy")
 
     want(tmp_path, {"name": APP})
-    monkeypatch.setattr(certificate_info, "find_caddy", none)
+    monkeypatch.setattr(rehearse_file, "find_caddy", none)
     result = call(rehearse=True)
     assert (result["failed"], "Fix: systemctl start caddy" in result["msg"]) == (True, True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError, find_caddy
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.directories import LETS_ENCRYPT
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.rehearsal import (
-    LETS_ENCRYPT,
     Issuer,
     rehearsal_config,
 )

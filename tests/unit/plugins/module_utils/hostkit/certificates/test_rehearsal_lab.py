@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import cli
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import command, rehearsal, token
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import rehearsal, token
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import rehearse as rehearse_file
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.acme_network import fetch_within
 from fakes.acme_lab import AcmeLab, acme_lab, missing
@@ -67,7 +68,7 @@ def test_it_does_not_disturb_a_challenge_that_is_under_way(lab: AcmeLab) -> None
 def test_as_the_operator_types_it(
     lab: AcmeLab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "find_caddy", lambda _paths: lab.caddy())
+    monkeypatch.setattr(rehearse_file, "find_caddy", lambda _paths: lab.caddy())
     want(lab.folder, {"name": APP}, {"name": "own.example.com", "mode": "internal"})
     host = cli.Host(certificates=lab.paths)
     assert cli.main(["certificates"], host) == 1
@@ -76,8 +77,8 @@ def test_as_the_operator_types_it(
     assert capsys.readouterr().out == f"renewal rehearsed: 1 of 1 passed\npassed  {APP}\n"
     assert cli.main(["certificates", "rehearse", "--json", APP], host) == 0
     assert json.loads(capsys.readouterr().out)[0]["passed"] is True
-    assert cli.main(["certificates", "rehearse", "own.example.com"], host) == 2
-    assert f"Names that do: {APP}" in capsys.readouterr().err
+    assert cli.main(["certificates", "rehearse", "own.example.com"], host) == 1
+    assert f"Fix: use one of these: {APP}" in capsys.readouterr().err
 
 
 def test_when_the_ca_is_down(lab: AcmeLab) -> None:
