@@ -18,7 +18,8 @@ description:
 attributes:
   check_mode:
     support: partial
-    description: Nothing is put on the host. Ports are only looked at where something listens already.
+    details: Nothing is put on the host. Ports are only looked at where something listens already.
+    description: Changes nothing in any case.
   diff_mode:
     support: none
     description: Nothing is written that stays.

@@ -66,11 +66,13 @@ def judge(host: Host, lookup: Lookup, fetch: Fetch) -> list[Finding]:
     findings = _clock(host) + _taken(host)
     reached: dict[str, str] = {}
     for name, mode in host.names.items():
+        found: list[Finding] = []
         if mode == "acme":
             found, good = _records(host, name, lookup)
-            findings += found
             reached |= {address: reached.get(address, name) for address in good}
-        findings += _caa(host, name, lookup)
+        # A zone whose name servers fail has no CAA records either: that is said once.
+        unknown = any(finding.rule == "acme-lookup" for finding in found)
+        findings += found if unknown else [*found, *_caa(host, name, lookup)]
     if not any(finding.rule == "acme-port-taken" for finding in findings):
         for address, name in reached.items():
             findings += _ports(host, address, name, fetch)
