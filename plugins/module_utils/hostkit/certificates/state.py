@@ -7,10 +7,11 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .ocsp import is_revoked
 from .storage import Stored, find
 from .wanted import FILES, INTERNAL, Paths, WantedCertificate
 from .x509 import Certificate, CertificateError, read_certificates
@@ -116,6 +117,9 @@ def _kept(paths: Paths, entry: WantedCertificate, name: str, now: float) -> Stat
     if not internal:
         again = "Find out what hinders a renewal: hypercode certificates rehearse"
     state = judge(name, (name,), entry.mode, newest.certificate, newest.key, now, again)
+    if state.certificate and is_revoked(paths.storage, name, state.certificate.serial):
+        text = "Its CA has revoked it: some browsers refuse it already."
+        return replace(state, state=REVOKED, message=text, fix="See docs/runbooks/certificate_renewal.md.")
     return _asked_to_renew(state, newest, now)
 
 
@@ -135,7 +139,7 @@ def _asked_to_renew(state: State, stored: Stored, now: float) -> State:
     if moment is None or moment > now:
         return state
     text = "The CA asks for a renewal before its time; it may be about to revoke it."
-    return State(**{**vars(state), "state": RENEWAL_DUE, "message": text, "fix": "Caddy does so by itself."})
+    return replace(state, state=RENEWAL_DUE, message=text, fix="Caddy does so by itself.")
 
 
 def judge(name: str, names: Iterable[str], mode: str, path: Path, key: Path | None, now: float, again: str) -> State:

@@ -90,20 +90,20 @@ def parse_der(data: bytes) -> Certificate:
     """One certificate in DER. CertificateError when it is none."""
     try:
         return _certificate(data)
-    except (IndexError, ValueError, StopIteration, OverflowError) as error:
+    except (IndexError, ValueError, OverflowError) as error:
         raise CertificateError(str(error) or "it ends too early") from error
 
 
 def _certificate(data: bytes) -> Certificate:
-    body = _inside(_inside(data, _SEQUENCE), _SEQUENCE)
-    fields = list(_parts(body))
+    body = inside(inside(data, _SEQUENCE), _SEQUENCE)
+    fields = list(parts(body))
     if fields and fields[0][0] == _VERSION:
         fields = fields[1:]
     # serial number, signature algorithm, issuer, validity, subject, public key, then what is optional.
     if [tag for tag, _value in fields[:6]] != [_INTEGER, *[_SEQUENCE] * 5]:
         raise ValueError("it is not built as a certificate")
     serial, _algorithm, issuer, validity, subject = (value for _tag, value in fields[:5])
-    times = [_time(tag, value) for tag, value in _parts(validity)]
+    times = [_time(tag, value) for tag, value in parts(validity)]
     if len(times) != 2:
         raise ValueError("it does not say from when to when it is valid")
     names = [name for tag, value in fields[6:] if tag == _EXTENSIONS for name in _alternative_names(value)]
@@ -121,7 +121,7 @@ def _certificate(data: bytes) -> Certificate:
 # --- DER ----------------------------------------------------------------------------------------------------------
 
 
-def _parts(data: bytes) -> Iterator[tuple[int, bytes]]:
+def parts(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The elements that lie side by side in `data`, each as its tag and what is in it."""
     at = 0
     while at < len(data):
@@ -138,9 +138,9 @@ def _parts(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += length
 
 
-def _inside(data: bytes, tag: int) -> bytes:
+def inside(data: bytes, tag: int) -> bytes:
     """What is in the first element, which must have this tag."""
-    found, value = next(_parts(data))
+    found, value = next(parts(data), (None, b""))
     if found != tag:
         raise ValueError("it is not built as a certificate")
     return value
@@ -161,19 +161,19 @@ def _time(tag: int, value: bytes) -> int:
 def _name(data: bytes) -> str:
     """The common name of a subject or issuer, else its organisation, else ""."""
     found = {}
-    for _set, entries in _parts(data):
-        for _sequence, entry in _parts(entries):
-            (_oid, kind), (tag, value) = list(_parts(entry))[:2]
+    for _set, entries in parts(data):
+        for _sequence, entry in parts(entries):
+            (_oid, kind), (tag, value) = list(parts(entry))[:2]
             found[kind] = value.decode(_TEXTS.get(tag, "latin-1"), errors="replace")
     return found.get(_COMMON_NAME) or found.get(_ORGANISATION) or ""
 
 
 def _alternative_names(data: bytes) -> Iterator[str]:
-    for _tag, extension in _parts(_inside(data, _SEQUENCE)):
-        parts = list(_parts(extension))
-        if parts[0] != (_OID, _ALTERNATIVE_NAMES):
+    for _tag, extension in parts(inside(data, _SEQUENCE)):
+        fields = list(parts(extension))
+        if fields[0] != (_OID, _ALTERNATIVE_NAMES):
             continue
-        for tag, value in _parts(_inside(parts[-1][1], _SEQUENCE)):
+        for tag, value in parts(inside(fields[-1][1], _SEQUENCE)):
             if tag == _DNS_NAME:
                 yield value.decode("latin-1").lower()
             elif tag == _IP_ADDRESS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import cli
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import command
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.metrics import exposition
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.ocsp import revoked_in
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.state import (
     STATES,
     State,
@@ -22,9 +24,12 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certifica
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.text import render_certificates
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.wanted import Paths, read_wanted
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.x509 import CertificateError
-from fakes.certificates import DAY, NOW, OTHER_KEY, issue, keep, pem_of, want
+from fakes.certificates import DAY, NOW, OTHER_KEY, authority, issue, keep, ocsp_answer, pem_of, want
+from hypothesis import given
+from hypothesis import strategies as st
 
 APP = "app.example.com"
+OCSP = ocsp_answer(issue(issuer=authority()), authority(), revoked=True)
 
 
 def states(root: Path, now: float = NOW) -> dict[str, State]:
@@ -146,6 +151,27 @@ def test_given_certificates(tmp_path: Path) -> None:
     assert [state.state for state in states(tmp_path).values()] == ["ok"]
     late = states(tmp_path, NOW + 60 * DAY)[APP]
     assert (late.state, "Put a new one into the inventory" in late.fix) == ("renewal due", True)
+
+
+@pytest.mark.parametrize("revoked", [True, False])
+def test_what_the_ca_has_told_caddy_about_it(tmp_path: Path, revoked: bool) -> None:
+    want(tmp_path, {"name": APP})
+    ca = authority()
+    issued = issue(issuer=ca)
+    keep(tmp_path, APP, issued)
+    answer = tmp_path / f"var/lib/caddy/caddy/ocsp/{APP}-1a2b3c4d"
+    answer.parent.mkdir(parents=True)
+    answer.write_bytes(ocsp_answer(issued, ca, revoked=revoked))
+    assert states(tmp_path)[APP].state == ("revoked" if revoked else "ok")
+    # The next one is not the one that was revoked.
+    keep(tmp_path, APP, issue(issuer=ca))
+    assert states(tmp_path)[APP].state == "ok"
+
+
+@given(data=st.binary(max_size=60) | st.integers(0, 400).map(lambda end: OCSP[:end]))
+def test_a_damaged_answer_says_nothing(data: bytes) -> None:
+    with contextlib.suppress(ValueError, IndexError, KeyError):
+        assert revoked_in(data) is not None
 
 
 def test_certificates_that_come_through_dns_lie_in_files(tmp_path: Path) -> None:

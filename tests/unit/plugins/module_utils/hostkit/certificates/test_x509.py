@@ -72,6 +72,7 @@ def test_the_part_of_the_lifetime_that_is_left() -> None:
     assert [round(read.lifetime_left(NOW + days * DAY), 3) for days in (0, 30, 45, 54)] == [1.0, 0.333, 0.0, -0.2]
 
 
+@settings(max_examples=400)
 @given(at=st.integers(0, len(DER) - 1), value=st.integers(0, 255))
 def test_a_damaged_certificate_is_read_or_refused(at: int, value: int) -> None:
     damaged = DER[:at] + bytes([value]) + DER[at + 1 :]
