@@ -69,6 +69,17 @@ healthy:
   description: True when every service is as the release wants it and healthy.
   returned: always
   type: bool
+certificates:
+  description: The state of the certificate for each name, as C(hypercode certificates --json) shows it. May be empty.
+  returned: when the state of the services could be read
+  type: list
+  elements: dict
+  sample:
+    - name: app.example.com
+      mode: acme
+      state: ok
+      good: true
+      lifetime_left: 0.83
 release:
   description: Id, version and status of the release in use. Empty before the first deploy.
   returned: always
@@ -81,6 +92,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import stack_state
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.command import board_rows
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.text import render_certificates
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.x509 import CertificateError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, ReleaseError, Store
 
@@ -127,10 +141,18 @@ def main() -> None:
         if module.params["require_ready"] or isinstance(error, ReleaseError):
             module.fail_json(msg=str(error), hypercode_board=[], healthy=False, release={})
         module.exit_json(changed=False, msg=str(error), hypercode_board=[], healthy=False, release={})
+    try:
+        certificates = board_rows() or []
+    except (CertificateError, OSError) as error:
+        module.warn(f"The certificates cannot be read: {error}.")
+        certificates = []
     healthy = release is not None and bool(rows) and all(row.is_good for row in rows)
     result: dict[str, Any] = {
         "hypercode_board": [row.as_board() for row in rows],
         "healthy": healthy,
+        "certificates": certificates,
+        # Shown below the board at the end of a run.
+        **({"hypercode_summary": render_certificates(certificates).splitlines()} if certificates else {}),
         "release": {key: about[key] for key in ("id", "version", "status") if key in about},
     }
     if module.params["require_ready"] and not healthy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -9,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from testbed import engine
 
 from . import lint_rules
 from .context import Context, begin_log
@@ -19,6 +23,7 @@ from .process import POLL, Stopped
 WORKERS = 2
 TIMEOUT = 600.0
 COLLECTION = "collections/ansible_collections/hypercode/deploy"
+PROMETHEUS = "roles/stack/templates/tree/etc/hypercode/stack/prometheus"
 MYPY = ("mypy", "--config-file", "pyproject.toml")
 # Its name is that of a module of Python's own, which others import: it is looked at by itself.
 SECRETS = "scripts/secrets"
@@ -106,8 +111,9 @@ def checks(context: Context) -> list[Check]:
     def linter(name: str, *words: str) -> Check:
         return Check(name, partial(command, context, [context.tool(words[0]), *words[1:]]))
 
+    install_tools()
     return [
-        linter("ansible-lint", "ansible-lint", "--offline", "--nocolor", "-q", "-f", "pep8"),
+        Check("ansible-lint", partial(ansible_lint, context)),
         Check("collection", partial(collection, context)),
         linter("mypy", *MYPY, "--scripts-are-modules", *(name for name in typed(python) if name != SECRETS)),
         linter("mypy secrets", *MYPY, SECRETS),
@@ -115,10 +121,25 @@ def checks(context: Context) -> list[Check]:
         linter("yamllint", "yamllint", "--strict", "."),
         linter("ruff", "ruff", "check", "--quiet", "--output-format", "concise", *python),
         linter("ruff-format", "ruff", "format", "--check", "--output-format", "concise", *python),
+        Check("promtool check", partial(promtool, context, "check", f"{PROMETHEUS}/rules/*.yml")),
+        Check("promtool test", partial(promtool, context, "test", "tests/promtool/*_test.yml")),
         Check("role-docs", partial(command, context, ["scripts/role_docs", "--check"])),
         Check("audit-docs", partial(command, context, ["scripts/audit_docs", "--check"])),
         *(Check(name, partial(rule, context, function)) for name, function in rules.items()),
     ]
+
+
+def install_tools() -> None:
+    if not shutil.which("promtool") and os.geteuid() == 0 and shutil.which("apt-get"):
+        engine.install(["prometheus"])
+
+
+def promtool(context: Context, verb: str, pattern: str, log: Path) -> bool:
+    """Check the rules of alerts, or what they do."""
+    if not shutil.which("promtool"):
+        return report(["promtool is missing. Fix: apt-get install prometheus"], log)
+    files = sorted(str(path.relative_to(context.root)) for path in context.root.glob(pattern))
+    return command(context, ["promtool", verb, "rules", *files], log)
 
 
 def typed(python: Sequence[str]) -> list[str]:
@@ -133,6 +154,14 @@ def playbooks(root: Path) -> list[str]:
 def command(context: Context, argv: Sequence[str | Path], log: Path) -> bool:
     """Run a linter from the root of the repository."""
     return context.children.run(argv, log=log, cwd=context.root, timeout=TIMEOUT) == 0
+
+
+def ansible_lint(context: Context, log: Path) -> bool:
+    """With a home of its own: a collection of this name in the user's would be looked at instead of this one."""
+    words: list[str | Path] = [context.tool("ansible-lint"), "--offline", "--nocolor", "-q", "-f", "pep8"]
+    with tempfile.TemporaryDirectory() as home:
+        env = {"ANSIBLE_HOME": home}
+        return context.children.run(words, log=log, cwd=context.root, env=env, timeout=TIMEOUT) == 0
 
 
 def rule(context: Context, function: Callable[[Path], list[str]], log: Path) -> bool:

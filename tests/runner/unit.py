@@ -36,6 +36,7 @@ TOOLS = {
     "visudo": "sudo",
     "knotd": "knot",
     "pdns_server": "pdns-backend-sqlite3",
+    "pebble": "pebble",
 }
 
 

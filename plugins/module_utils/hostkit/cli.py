@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 
 from . import __version__, stack_state
 from .board_text import render_board
+from .certificates import command as certificates
+from .certificates.caddy import CaddyError
+from .certificates.wanted import Paths as CertificatePaths
+from .certificates.x509 import CertificateError
 from .engine import Engine, EngineError, run_docker
 from .files import FileError
 from .image_content_cache import ContentCache
@@ -39,6 +43,7 @@ class Host:
     engine: Engine = field(default_factory=Engine)
     run: Runner = run_docker
     rollout: Callable[..., Rollout] = Rollout
+    certificates: CertificatePaths = field(default_factory=CertificatePaths)
 
 
 def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
@@ -53,7 +58,7 @@ def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (EngineError, ReleaseError, RolloutError, FileError, OSError) as error:
+    except (EngineError, ReleaseError, RolloutError, FileError, CertificateError, CaddyError, OSError) as error:
         hint = " Fix: run it with sudo" if isinstance(error, PermissionError) else ""
         print(f"hypercode: {error}.{hint}" if hint else f"hypercode: {error}", file=sys.stderr)
         return 1
@@ -75,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     images.add_argument("--json", action="store_true", help="print data instead of a table")
     images.add_argument("--packages", action="store_true", help="list every package")
     images.set_defaults(function=_images)
+
+    certificates.add_parser(verbs)
 
     rollout = verbs.add_parser("rollout", help="look at the newest rollout")
     rollouts = rollout.add_subparsers(required=True, metavar="WHAT")
@@ -128,12 +135,16 @@ def _status(arguments: argparse.Namespace, host: Host) -> int:
         return 1
     about = release.read()
     rows = stack_state.read_board(host.engine, str(about["project"]), release, memory=True)
+    sites = certificates.board_rows(host.certificates)
     if arguments.json:
-        print(json.dumps({"release": release.id, "board": [row.as_board() for row in rows]}, indent=2))
+        board = {"release": release.id, "board": [row.as_board() for row in rows], "certificates": sites or []}
+        print(json.dumps(board, indent=2))
     else:
         _print_board(release, [row.as_board() for row in rows])
-    in_use = store.current() is not None
-    return 0 if in_use and all(row.is_good for row in rows) else 1
+        if sites is not None:
+            certificates.show(sites)
+    good = all(row.is_good for row in rows) and all(site["good"] for site in sites or [])
+    return 0 if good and store.current() is not None else 1
 
 
 def _images(arguments: argparse.Namespace, host: Host) -> int:

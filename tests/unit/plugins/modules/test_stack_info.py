@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import command, wanted
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths
 from ansible_collections.hypercode.deploy.plugins.modules import stack_info
+from fakes.certificates import want
 from fakes.docker_host import Behaviour
 from fakes.small_stack import SmallStack, make_wanted
 
@@ -47,6 +49,22 @@ def test_all_is_well(call: Any, stack: SmallStack, check: bool) -> None:
     assert result["healthy"] is True
     assert result["release"] == {"id": about["id"], "version": "1", "status": "done"}
     assert [row["memory_bytes"] for row in result["hypercode_board"]] == [40 * 2**20] * 3
+
+
+def test_the_certificates_stand_below_the_board(
+    call: Any, stack: SmallStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.deploy(make_wanted())
+    assert (call()["certificates"], "hypercode_summary" in call()) == ([], False)
+    monkeypatch.setattr(command, "Paths", lambda: wanted.Paths(tmp_path))
+    want(tmp_path, {"name": "app.example.com"})
+    result = call()
+    assert [row["state"] for row in result["certificates"]] == ["missing"]
+    assert result["hypercode_summary"][0] == "certificates: 0 of 1 in order"
+    want(tmp_path, {"name": "app.example.com", "mode": "magic"})
+    result = call()
+    assert result["certificates"] == []
+    assert "Fix: run site.yml again" in str(result["warnings"][0])
 
 
 def test_what_is_wrong_is_named_with_the_fix(call: Any, stack: SmallStack) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import cli
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.wanted import Paths
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import lock
+from fakes.certificates import DAY, issue, keep, want
 from fakes.docker_host import Behaviour, KilledError
 from fakes.small_stack import NEEDS, SmallStack, image_of, make_wanted
 
@@ -18,11 +22,11 @@ Typed = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def typed(stack: SmallStack, capsys: pytest.CaptureFixture[str]) -> Typed:
+def typed(stack: SmallStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Typed:
     """Type a command; return exit code, output and what was said on standard error."""
 
     def run(words: str) -> tuple[int, str, str]:
-        host = cli.Host(stack.store, stack.engine, stack.docker, stack.rollout)
+        host = cli.Host(stack.store, stack.engine, stack.docker, stack.rollout, Paths(tmp_path))
         capsys.readouterr()
         try:
             code = cli.main(words.split(), host)
@@ -70,6 +74,19 @@ def test_status(typed: Typed, stack: SmallStack) -> None:
     assert output.rstrip().endswith(f"release {about['id']}  version 1  status done")
     document = json.loads(typed("status --json")[1])
     assert (document["release"], [row["service"] for row in document["board"]]) == (about["id"], sorted(NEEDS))
+
+
+def test_status_shows_the_certificates(typed: Typed, stack: SmallStack, tmp_path: Path) -> None:
+    stack.deploy(make_wanted())
+    want(tmp_path, {"name": "app.example.com"})
+    code, output, _ = typed("status")
+    assert (code, "certificates: 0 of 1 in order" in output) == (1, True)
+    now = time.time()
+    keep(tmp_path, "app.example.com", issue(begin=now - DAY, end=now + 80 * DAY))
+    code, output, _ = typed("status")
+    assert (code, "certificates: 1 of 1 in order" in output) == (0, True)
+    document = json.loads(typed("status --json")[1])
+    assert [(row["name"], row["state"]) for row in document["certificates"]] == [("app.example.com", "ok")]
 
 
 def test_status_when_something_is_wrong(typed: Typed, stack: SmallStack) -> None:

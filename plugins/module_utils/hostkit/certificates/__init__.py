@@ -1,0 +1,3 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Certificates on this host: what is wanted, what is there, how much of each one's lifetime is left."""

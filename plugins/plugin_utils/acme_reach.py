@@ -1,0 +1,250 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Would a CA find this host? Rules over what name servers and ports answer; both are injected."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.directories import LETS_ENCRYPT
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.token import PATH
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import ERROR, WARNING, Finding
+
+# What CAA records call a CA, by its directory.
+IDENTITIES = {
+    LETS_ENCRYPT: ("letsencrypt.org",),
+    "https://acme-staging-v02.api.letsencrypt.org/directory": ("letsencrypt.org",),
+    "https://acme.zerossl.com/v2/DV90": ("sectigo.com", "zerossl.com"),
+    "https://dv.acme-v02.api.pki.goog/directory": ("pki.goog",),
+    "https://api.buypass.com/acme/directory": ("buypass.com",),
+}
+# Certificates and the messages of the protocol bear times: minutes are tolerated, hours are not.
+CLOCK_SKEW = 600.0
+REFUSED, SILENT, NO_WAY = "refused", "silent", "no way"
+
+
+class LookupFailedError(Exception):
+    """A name server gave no answer; the text says why. No records is an answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back from a port: an outcome other than "" says that nothing did, and why."""
+
+    outcome: str = ""
+    body: str = ""
+    server: str = ""
+
+
+Lookup = Callable[[str, str], Sequence[str]]
+"""The values of a record: (name, type) to texts; for CAA such as '0 issue "letsencrypt.org"'."""
+Fetch = Callable[[str, int, str, str], Answer]
+"""GET over HTTP: (address, port, host, path) to what came back. An empty path only connects."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the host said, and what the inventory says about it."""
+
+    name: str
+    names: Mapping[str, str]
+    addresses: Sequence[str]
+    """The one to suggest first, for each family."""
+    holders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    token: Mapping[str, Any] = field(default_factory=dict)
+    clock_skew: float = 0.0
+    """Seconds that its clock is ahead."""
+    ports: tuple[int, int] = (80, 443)
+    identities: Sequence[str] = ()
+
+
+def judge(host: Host, lookup: Lookup, fetch: Fetch) -> list[Finding]:
+    """Everything that would keep the CA from issuing, one finding for each cause."""
+    findings = _clock(host) + _taken(host)
+    reached: dict[str, str] = {}
+    for name, mode in host.names.items():
+        found: list[Finding] = []
+        if mode == "acme":
+            found, good = _records(host, name, lookup)
+            reached |= {address: reached.get(address, name) for address in good}
+        # A zone whose name servers fail has no CAA records either: that is said once.
+        unknown = any(finding.rule == "acme-lookup" for finding in found)
+        findings += found if unknown else [*found, *_caa(host, name, lookup)]
+    if not any(finding.rule == "acme-port-taken" for finding in findings):
+        for address, name in reached.items():
+            findings += _ports(host, address, name, fetch)
+    return list(dict.fromkeys(findings))
+
+
+def _finding(rule: str, name: str, message: str, fix: str, severity: str = ERROR) -> Finding:
+    return Finding(rule, severity, name, message, fix)
+
+
+def _clock(host: Host) -> list[Finding]:
+    skew = abs(host.clock_skew)
+    if skew < CLOCK_SKEW:
+        return []
+    size = (
+        f"{skew / 86400:.1f} days"
+        if skew > 86400
+        else f"{skew / 3600:.1f} hours"
+        if skew > 5400
+        else f"{skew / 60:.0f} minutes"
+    )
+    text = f"The clock of {host.name} is {size} {'ahead of' if host.clock_skew > 0 else 'behind'} that of this machine."
+    return [
+        _finding("acme-clock", "clock", text, f"Set it: timedatectl set-ntp true on {host.name}. Or this machine's.")
+    ]
+
+
+def _taken(host: Host) -> list[Finding]:
+    return [
+        _finding(
+            "acme-port-taken",
+            f"port {port}",
+            f"Port {port} of {host.name} is taken by {holder['name']}, so the CA would not reach Caddy.",
+            f"Stop it: systemctl disable --now {holder['unit']}."
+            if holder.get("unit")
+            else "Stop it, or move it to another port.",
+        )
+        for port, holder in host.holders.items()
+        if holder.get("name") != "caddy"
+    ]
+
+
+# --- DNS ----------------------------------------------------------------------------------------------------------
+
+
+def _records(host: Host, name: str, lookup: Lookup) -> tuple[list[Finding], list[str]]:
+    """What is wrong with the addresses of a name, and those that are right."""
+    findings: list[Finding] = []
+    good: list[str] = []
+    failed = 0
+    known = {_plain(address) for address in host.addresses}
+    for kind, version in (("A", 4), ("AAAA", 6)):
+        try:
+            values = [_plain(value) for value in lookup(name, kind)]
+        except LookupFailedError as error:
+            failed += 1
+            text = f"The {kind} record of {name} cannot be looked up: {error}."
+            findings.append(_finding("acme-lookup", name, text, "Check the name servers of its zone."))
+            continue
+        good += [value for value in values if value in known]
+        mine = [address for address in host.addresses if ipaddress.ip_address(address).version == version]
+        findings += [_wrong(host, name, kind, value, mine) for value in values if value not in known]
+    if not good and not findings:
+        has = " and ".join(f"{'AAAA' if ':' in address else 'A'} {address}" for address in _suggested(host))
+        text = f"{name} has no A and no AAAA record, so the CA would not find {host.name}."
+        findings.append(
+            _finding("acme-address", name, text, f"Add to its zone: {name} {has or 'with the address of the host'}.")
+        )
+    # When both fail it is one cause.
+    return (findings[:1] if failed == 2 else findings), good
+
+
+def _wrong(host: Host, name: str, kind: str, value: str, mine: Sequence[str]) -> Finding:
+    text = f"The {kind} record of {name} is {value}, which is no address of {host.name}."
+    if kind == "AAAA":
+        text += " CAs, and browsers, ask IPv6 first."
+    if mine:
+        fix = f"Change it to {mine[0]}. If {value} leads to {host.name} all the same, add it to edge_public_addresses."
+    else:
+        fix = f"Delete it: {host.name} has no such address. If it has one, add it to edge_public_addresses."
+    return _finding("acme-address", name, text, fix)
+
+
+def _suggested(host: Host) -> list[str]:
+    """One address for each family."""
+    by_version = {ipaddress.ip_address(address).version: address for address in reversed(host.addresses)}
+    return [by_version[version] for version in sorted(by_version)]
+
+
+def _plain(address: str) -> str:
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
+
+
+def _caa(host: Host, name: str, lookup: Lookup) -> list[Finding]:
+    """The records of the name, or of the nearest domain above it that has any, decide (RFC 8659)."""
+    if not host.identities:
+        return []
+    wildcard = name.startswith("*.")
+    domain = name.removeprefix("*.")
+    while domain:
+        try:
+            records = [_parse_caa(value) for value in lookup(domain, "CAA")]
+        except LookupFailedError as error:
+            text = (
+                f"The CAA records of {domain} cannot be looked up ({error}), and a CA refuses what it cannot look up."
+            )
+            return [_finding("acme-lookup", domain, text, "Check the name servers of its zone.")]
+        if records:
+            tags = {tag for _flags, tag, _value in records}
+            tag = "issuewild" if wildcard and "issuewild" in tags else "issue"
+            allowed = [value.partition(";")[0].strip().lower() for _flags, one, value in records if one == tag]
+            if tag not in tags or set(allowed) & set(host.identities):
+                return []
+            text = (
+                f"The CAA records of {domain} allow {', '.join(filter(None, allowed)) or 'nobody'} to issue for {name},"
+                f" not {host.identities[0]}."
+            )
+            return [
+                _finding("acme-caa", domain, text, f'Add to its zone: {domain} CAA 0 {tag} "{host.identities[0]}".')
+            ]
+        domain = domain.partition(".")[2]
+    return []
+
+
+def _parse_caa(value: str) -> tuple[str, str, str]:
+    flags, _blank, rest = value.partition(" ")
+    tag, _blank, text = rest.partition(" ")
+    return flags, tag.lower(), text.strip().strip('"')
+
+
+# --- ports --------------------------------------------------------------------------------------------------------
+
+
+def _ports(host: Host, address: str, name: str, fetch: Fetch) -> list[Finding]:
+    """Whether the ports of an address answer, with the token where it was put."""
+    findings = []
+    token, proof = str(host.token.get("token", "")), str(host.token.get("proof", ""))
+    for port in dict.fromkeys(host.ports):
+        held = str(port) in host.holders
+        answers_for_us = port in host.token.get("ports", ()) or (port == host.ports[0] and host.token.get("files"))
+        if not held and not answers_for_us:
+            continue
+        answer = fetch(address, port, name, f"{PATH}{token}" if answers_for_us else "")
+        if answer.outcome == NO_WAY:
+            text = f"This machine has no way to {address}, so nobody has seen whether a CA would reach it."
+            fix = "Look from a machine that has IPv6." if ":" in address else "Look at the network of this machine."
+            findings.append(_finding("acme-not-seen", address, text, fix, WARNING))
+            break
+        if answer.outcome:
+            findings.append(_closed(host, address, port, answer.outcome))
+        elif answers_for_us and answer.body.strip() != proof:
+            findings.append(_other(host, address, port, name, answer))
+    return findings
+
+
+def _closed(host: Host, address: str, port: int, outcome: str) -> Finding:
+    what = "refuses connections" if outcome == REFUSED else "does not answer"
+    text = f"Port {port} of {address} {what}, though {host.name} listens there."
+    fix = f"Open {port}/tcp: firewall_open_ports, and the firewall of the provider."
+    return _finding("acme-port-closed", f"port {port}", text, fix)
+
+
+def _other(host: Host, address: str, port: int, name: str, answer: Answer) -> Finding:
+    who = f" ({answer.server})" if answer.server else ""
+    text = f"Another server{who} answers at port {port} of {address} for {name}, not {host.name}."
+    fix = f"Let {name} lead to {host.name} itself, without a proxy or another machine in front of it."
+    return _finding("acme-other-server", name, text, fix)
+
+
+def identities_of(directory: str, given: Iterable[str]) -> tuple[str, ...]:
+    """What CAA records call the CA with this directory; empty when that is not known."""
+    return tuple(one.lower() for one in given) or IDENTITIES.get(directory or LETS_ENCRYPT, ())
