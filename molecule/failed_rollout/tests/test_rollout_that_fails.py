@@ -9,7 +9,6 @@ import time
 from checks import stack
 from checks.playbook import play, start
 
-
 # What goes wrong here goes wrong in the rollout: the other roles are left out of the runs that are to fail.
 STACK = ("--tags", "stack")
 
