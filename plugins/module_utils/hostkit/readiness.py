@@ -15,8 +15,7 @@ from .stack_state import Row
 SETTLE_SECONDS = 3.0
 # Docker restarts a failing container at once; that many restarts while we wait are a crash, not a hiccup.
 CRASH_RESTARTS = 3
-# A container that runs has no exit code. For so long one that crashes over and over gets the time to stop again, so that
-# it can be told with what.
+# A container that runs has no exit code. One that crashes over and over gets so long to stop again, for its exit code.
 EXIT_CODE_SECONDS = 5.0
 
 
