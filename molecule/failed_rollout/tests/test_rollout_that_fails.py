@@ -9,7 +9,6 @@ import time
 from checks import stack
 from checks.playbook import play, start
 
-
 # What goes wrong here goes wrong in the rollout: the other roles are left out of the runs that are to fail.
 STACK = ("--tags", "stack")
 
@@ -18,9 +17,9 @@ def test_an_image_that_cannot_be_pulled(host, inventory):
     before = stack.ids(host)
     outcome = play(*STACK, "-e", "stack_version=9.9.9", inventory=inventory)
     assert outcome.code != 0
-    assert "hypercode/backend-specialist:9.9.9" in outcome.output
-    assert "web1" in outcome.output
-    assert "Fix:" in outcome.output
+    assert "hypercode/backend-specialist:9.9.9" in outcome.output, outcome.output
+    assert "web1" in outcome.output, outcome.output
+    assert "Fix:" in outcome.output, outcome.output
     assert stack.ids(host) == before
     assert stack.release(host)["version"] == "1.0.0"
     assert play(inventory=inventory).changed("web1") == 0
@@ -33,9 +32,9 @@ def test_a_service_that_never_gets_healthy_is_put_back(host, inventory):
     ]
     outcome = play(*STACK, *words, "-e", "stack_ready_timeout=12", inventory=inventory)
     assert outcome.code != 0
-    assert "qa-engineer did not get healthy within 12 s" in outcome.output
-    assert "The previous release" in outcome.output
-    assert "evidence" in outcome.output
+    assert "qa-engineer did not get healthy within 12 s" in outcome.output, outcome.output
+    assert "The previous release" in outcome.output, outcome.output
+    assert "evidence" in outcome.output, outcome.output
     assert stack.all_healthy(host)
     assert stack.release(host)["version"] == "1.0.0"
     newest = stack.root(host, "ls /opt/hypercode/releases").split()[-1]
@@ -50,7 +49,7 @@ def test_a_service_that_crashes_is_put_back(host, inventory):
     words = ["-e", json.dumps({"stack_services": {"hypercode-core": {"environment": {"API_KEY": ""}}}})]
     outcome = play(*STACK, *words, inventory=inventory)
     assert outcome.code != 0
-    assert "hypercode-core stopped with exit code 1" in outcome.output
+    assert "hypercode-core stopped with exit code 1" in outcome.output, outcome.output
     assert stack.all_healthy(host)
 
 

@@ -15,6 +15,8 @@ from .stack_state import Row
 SETTLE_SECONDS = 3.0
 # Docker restarts a failing container at once; that many restarts while we wait are a crash, not a hiccup.
 CRASH_RESTARTS = 3
+# A container that runs has no exit code. One that crashes over and over gets so long to stop again, for its exit code.
+EXIT_CODE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Waiter:
     # service -> (which start of the container it was, since when it runs)
     _running: dict[str, tuple[str, float]] = field(default_factory=dict)
     _restarts: dict[str, int] = field(default_factory=dict)
+    # service -> since when it is known to crash over and over
+    _crashing: dict[str, float] = field(default_factory=dict)
 
     def wait(self, *, first_crash_ends: bool = True) -> Outcome:
         """Wait for all; with `first_crash_ends` only until the first one that crashed."""
@@ -51,7 +55,7 @@ class Waiter:
         while True:
             rows, engine = self._look()
             now = self.clock()
-            crashed = [row for row in rows if self._crashes(row)]
+            crashed = [row for row in rows if self._crashes(row, now)]
             late = [row for row in rows if row not in crashed and not self._is_settled(row, now)]
             if not engine and (not late or (crashed and first_crash_ends)):
                 return Outcome(now - start, self.timeout, crashed)
@@ -66,12 +70,15 @@ class Waiter:
             # A restart of the engine in the middle of it; containers live through that.
             return (), str(error)
 
-    def _crashes(self, row: Row) -> bool:
+    def _crashes(self, row: Row, now: float) -> bool:
         before = self._restarts.setdefault(row.service, row.restarts)
-        return row.has_crashed or row.restarts - before >= CRASH_RESTARTS
+        if row.has_crashed or row.restarts - before < CRASH_RESTARTS:
+            return row.has_crashed
+        since = self._crashing.setdefault(row.service, now)
+        return row.state != "running" or now - since >= EXIT_CODE_SECONDS
 
     def _is_settled(self, row: Row, now: float) -> bool:
-        if not row.is_ready:
+        if not row.is_ready or row.service in self._crashing:
             self._running.pop(row.service, None)
             return False
         if row.health == "healthy" or row.job:

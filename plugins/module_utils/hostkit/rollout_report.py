@@ -42,7 +42,8 @@ class Reporter:
         others = f"Not ready either: {', '.join(row.service for row in bad[1:])}. " if bad[1:] else ""
         if outcome.crashed:
             often = f"{worst.restarts} restart" + ("" if worst.restarts == 1 else "s")
-            what, longer = f"stopped with exit code {worst.exit_code} after {often}. ", ""
+            stopped = f"stopped with exit code {worst.exit_code} after {often}. "
+            what, longer = f"crashes over and over: {often}. " if worst.state == "running" else stopped, ""
         else:
             wait = f"within {outcome.timeout:.0f} s (state {worst.state}, health {worst.health})"
             what = f"did not end its work {wait}. " if worst.job else f"did not get healthy {wait}. "

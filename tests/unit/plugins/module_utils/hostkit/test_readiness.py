@@ -68,8 +68,20 @@ def test_restarts_from_before_do_not_count() -> None:
 
 @pytest.mark.parametrize("row", [STARTING, NO_CHECK])
 def test_restarts_while_we_wait_are_a_crash(row: Row) -> None:
-    outcome = wait(lambda now: [replace(row, restarts=int(now // 2))])
+    outcome = wait(lambda now: [replace(row, restarts=min(3, int(now // 2)))])
     assert [found.restarts for found in outcome.crashed] == [3]
+
+
+def test_with_what_exit_code_it_crashes_is_seen_once_it_has_stopped() -> None:
+    def look(now: float) -> list[Row]:
+        # Docker's last attempt still runs when it is first seen, and has no exit code yet.
+        return [
+            replace(STARTING, restarts=3) if now < 2 else replace(STARTING, restarts=3, state="exited", exit_code=1)
+        ]
+
+    started = replace(STARTING, restarts=0)
+    outcome = wait(lambda now: [started] if now == 0 else look(now))
+    assert [(found.exit_code, found.restarts) for found in outcome.crashed] == [(1, 3)]
 
 
 def test_without_a_check_it_has_to_run_without_a_restart() -> None:
