@@ -99,9 +99,11 @@ class AcmeLab:
             folder.mkdir(parents=True, exist_ok=True)
         sites = "\n".join(f"{name} {{\n respond {name}\n}}" for name in self.names)
         (self.folder / "Caddyfile").write_text(
-            f"{{\n http_port {self.ports['http']}\n https_port {self.ports['https']}\n acme_ca {self.directory}\n"
-            f" acme_ca_root {self.folder}/pebble.crt\n admin unix/{self.folder}/run/caddy/admin.socket\n"
-            f" storage file_system {self.paths.storage}\n skip_install_trust\n}}\n{sites}\n"
+            f"{{\n http_port {self.ports['http']}\n https_port {self.ports['https']}\n"
+            # Without an address, two names fight over the account: see rehearsal.py.
+            f" acme_ca {self.directory}\n acme_ca_root {self.folder}/pebble.crt\n email admin@lab.example.org\n"
+            f" admin unix/{self.folder}/run/caddy/admin.socket\n storage file_system {self.paths.storage}\n"
+            f" skip_install_trust\n}}\n{sites}\n"
         )
         self.run("caddy", [caddy_program() or "caddy", "run", "--config", "Caddyfile"])
 

@@ -10,6 +10,7 @@ this one's: the folder of the challenges is common to both. The running one is n
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -107,12 +108,14 @@ def share_challenges(issuers: Iterable[Issuer], storage: Path, running_storage: 
 
 def in_progress(names: Iterable[str], running_storage: Path, now: float) -> list[str]:
     """The names for which the running Caddy solves a challenge just now."""
-    return [
-        name
-        for name in names
-        for path in running_storage.glob(f"acme/*/challenge_tokens/{safe(name)}.json")
-        if now - path.stat().st_mtime < _FRESH
-    ]
+    found = []
+    for name in names:
+        for path in running_storage.glob(f"acme/*/challenge_tokens/{safe(name)}.json"):
+            # It is gone as soon as the challenge is over.
+            with contextlib.suppress(FileNotFoundError):
+                if now - path.stat().st_mtime < _FRESH:
+                    found.append(name)
+    return found
 
 
 def rehearse(
@@ -135,18 +138,33 @@ def rehearse(
     todo = [name for name in names if name not in results]
     folder = Path(tempfile.mkdtemp(prefix="hypercode-rehearsal-"))
     try:
-        config, issuers = rehearsal_config(running, todo, folder, _free_ports(), ca)
+        issuers = rehearsal_config(running, todo, folder, _free_ports(), ca)[1]
         if todo and not issuers:
             text = "Caddy's configuration has no CA for it."
             results |= {name: Rehearsed(name, False, "begin", text, "Run site.yml again.") for name in todo}
         elif todo:
             share_challenges(issuers, folder, caddy.storage(running), caddy)
-            reader = LogReader(todo, [issuer.asked for issuer in issuers], timeout)
-            _run(caddy, config, folder, reader, timeout)
-            results |= {result.name: result for result in reader.results()}
+            deadline = time.monotonic() + timeout
+            for batch in _batches(running, todo):
+                config, issuers = rehearsal_config(running, batch, folder, _free_ports(), ca)
+                reader = LogReader(batch, [issuer.asked for issuer in issuers], timeout)
+                _run(caddy, config, folder, reader, max(0.0, deadline - time.monotonic()))
+                results |= {result.name: result for result in reader.results()}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return [results[name] for name in names]
+
+
+def _batches(running: Mapping[str, Any], names: Sequence[str]) -> list[list[str]]:
+    """Which names are asked for together: all, or, where a CA has no address to write to, one after the other.
+
+    Without one, Caddy looks for an older account. Of two names at once, the second finds that of the first half made,
+    and takes its folder, "default", for the address; the CA refuses that.
+    """
+    policies = running.get("apps", {}).get("tls", {}).get("automation", {}).get("policies") or [{}]
+    issuers = [issuer for policy in policies for issuer in policy.get("issuers") or [{"module": "acme"}]]
+    alone = any(issuer["module"] == "acme" and not issuer.get("email") for issuer in issuers)
+    return [[name] for name in names] if alone else [list(names)]
 
 
 def _run(caddy: RunningCaddy, config: Mapping[str, Any], folder: Path, reader: LogReader, timeout: float) -> None:

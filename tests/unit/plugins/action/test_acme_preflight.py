@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
@@ -41,14 +40,15 @@ class NameServer:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._is_over = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
-        while True:
-            try:
-                data, peer = self._socket.recvfrom(4096)
-            except OSError:
-                return
+        while not self._is_over:
+            data, peer = self._socket.recvfrom(4096)
+            if not data:
+                continue
             question = dns.message.from_wire(data)
             answer = dns.message.make_response(question)
             answer.flags |= dns.flags.RA
@@ -60,10 +60,13 @@ class NameServer:
                 answer.answer.append(dns.rrset.from_text(asked.name, 60, "IN", kind, *values))
             elif not any(known == name for known, _kind in self.records):
                 answer.set_rcode(dns.rcode.NXDOMAIN)
-            with contextlib.suppress(OSError):  # The test is over.
-                self._socket.sendto(answer.to_wire(), peer)
+            self._socket.sendto(answer.to_wire(), peer)
 
     def close(self) -> None:
+        self._is_over = True
+        # Without a word it would wait for one for ever.
+        self._socket.sendto(b"", ("127.0.0.1", self.port))
+        self._thread.join()
         self._socket.close()
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import cli
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import rehearsal, token
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import rehearse as rehearse_file
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import (
+    CaddyError,
+    RunningCaddy,
+)
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.acme_network import fetch_within
 from fakes.acme_lab import AcmeLab, acme_lab, missing
 from fakes.certificates import want
@@ -42,6 +46,24 @@ def test_it_passes_and_leaves_what_runs_alone(lab: AcmeLab) -> None:
     assert kept(lab) == before
     # It was the running Caddy that answered, not the second one.
     assert '"distributed":true' in (lab.folder / "caddy.log").read_text()
+
+
+class WithoutEmail(RunningCaddy):
+    """The running Caddy, as if no address were set to which the CA writes."""
+
+    def config(self) -> dict[str, Any]:
+        config = super().config()
+        for policy in config["apps"]["tls"]["automation"]["policies"]:
+            for issuer in policy["issuers"]:
+                issuer.pop("email")
+        return config
+
+
+@pytest.mark.parametrize("_time", range(3))
+def test_names_do_not_fight_over_an_account_without_an_address(lab: AcmeLab, _time: int) -> None:
+    caddy = WithoutEmail(**vars(lab.caddy()))
+    results = rehearsal.rehearse(caddy, [APP, WWW], timeout=30)
+    assert [(result.passed, result.message) for result in results] == [(True, "")] * 2
 
 
 def test_what_fails_says_where_and_what_to_do(lab: AcmeLab) -> None:
