@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 from . import __version__, stack_state
 from .board_text import render_board
+from .edge.caddy import EdgeError
+from .edge.command import add_verbs as add_edge_verbs
 from .engine import Engine, EngineError, run_docker
 from .files import FileError
 from .image_content_cache import ContentCache
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (EngineError, ReleaseError, RolloutError, FileError, OSError) as error:
+    except (EdgeError, EngineError, ReleaseError, RolloutError, FileError, OSError) as error:
         hint = " Fix: run it with sudo" if isinstance(error, PermissionError) else ""
         print(f"hypercode: {error}.{hint}" if hint else f"hypercode: {error}", file=sys.stderr)
         return 1
@@ -96,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     signal.add_argument("service")
     signal.add_argument("signal")
     signal.set_defaults(function=_stack_signal)
+
+    add_edge_verbs(verbs)
     return parser
 
 
