@@ -17,8 +17,10 @@ EVENTS = ("start", "die", "health_status", "pause", "unpause", "rename", "destro
 # Something is looked at this often even when nothing is heard: a network that was changed by hand tells nobody.
 PATIENCE = 60.0
 PAUSE = 2.0
-# Several containers that start together are one change.
-SETTLE = 0.3
+# Several containers that start together are one change. One that dies over and over is followed ever more slowly, since
+# each reload ends what is streamed after the drain time.
+SETTLE, SLOWEST = 0.3, 10.0
+CALM = 30.0
 
 
 @dataclass
@@ -29,7 +31,9 @@ class Follower:
     events: Callable[[], Iterable[bool]]
     say: Callable[[str], None] = print
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
     _told: str = field(default="", init=False)
+    _changes: list[float] = field(default_factory=list, init=False)
 
     def run(self, rounds: int = 0) -> None:
         """Follow. ``rounds``, other than 0, is how many connections to Docker are enough."""
@@ -40,7 +44,7 @@ class Follower:
                 heard = self.events()
                 self._look()
                 for _event in heard:
-                    self.sleep(SETTLE)
+                    self.sleep(self._settle())
                     self._look()
             except EngineError as error:
                 self._tell(str(error))
@@ -48,6 +52,11 @@ class Follower:
             done += 1
             if done == rounds:
                 return
+
+    def _settle(self) -> float:
+        """How long to wait for more, after an event."""
+        self._changes = [when for when in self._changes if when > self.clock() - CALM]
+        return min(SLOWEST, SETTLE * 1.5 ** len(self._changes))
 
     def _look(self) -> None:
         try:
@@ -59,6 +68,7 @@ class Follower:
             self._tell("this host has no edge. Fix: apply the role edge, or systemctl disable --now hypercode-edge")
             return
         if synced.changed or synced.reloaded:
+            self._changes.append(self.clock())
             names = ", ".join(name.removesuffix(".caddy") for name in synced.changed) or "nothing"
             self._tell(f"new addresses: {names}" + ("; Caddy has them" if synced.reloaded else ""), again=True)
         if synced.missing:
