@@ -153,7 +153,7 @@ findings:
     - rule: wildcard
       severity: error
       name: edge_sites[app.example.com]
-      message: edge_sites[app.example.com] has *.example.com, and a CA gives a certificate for a wildcard through DNS only.
+      message: edge_sites[app.example.com] has *.example.com, which takes DNS.
       fix: Set certificate to acme_dns for this site, and edge_dns_challenge.
 actions:
   description: What was done, or in check mode would be done, in order.

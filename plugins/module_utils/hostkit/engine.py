@@ -170,7 +170,9 @@ class Engine:
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise EngineError(f"Docker does not answer on {self._path} ({error}). Fix: systemctl status docker") from error
+            raise EngineError(
+                f"Docker does not answer on {self._path} ({error}). Fix: systemctl status docker"
+            ) from error
         return self._heard(connection, answer, patience)
 
     def _heard(self, connection: _Connection, answer: http.client.HTTPResponse, patience: float) -> Iterator[bool]:

@@ -1,6 +1,6 @@
 # Copyright: the hypercode.deploy authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Brings the edge of a host to what is wanted: judged first, written whole, loaded without a gap, put back if refused."""
+"""Brings the edge of a host to what is wanted: judged, written whole, loaded without a gap, put back if refused."""
 
 from __future__ import annotations
 

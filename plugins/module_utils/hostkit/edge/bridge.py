@@ -80,7 +80,9 @@ def planks(settings: Settings, before: list[Mapping[str, Any]], paths: Paths, se
             if wanted.exists():
                 continue
             now = serves(name)
-            pair = next((pair for pair in _pairs(name, before, paths) if now and first_certificate(pair[0]) == now), None)
+            pair = next(
+                (pair for pair in _pairs(name, before, paths) if now and first_certificate(pair[0]) == now), None
+            )
             if pair:
                 found.append(Plank(site.name, name, *pair, wanted))
     return found

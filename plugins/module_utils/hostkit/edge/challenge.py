@@ -19,7 +19,7 @@ _TIMEOUT = 600.0
 
 
 def obtain(about: Mapping[str, Any], paths: Paths, run: Run = run_command) -> list[str]:
-    """Get the certificates that are not there yet; the names of their sites. EdgeError says why one could not be got."""
+    """Get the certificates that are not there yet; the names of their sites. EdgeError says why one cannot be got."""
     got = []
     for names in about["dns"]:
         certificate, _key = paths.from_lego(names[0])
@@ -64,6 +64,8 @@ def _lego(about: Mapping[str, Any], paths: Paths, names: list[str], run: Run, *v
     words += ["--key-type", "ec256", "--dns", str(about["dns_provider"])]
     for name in names:
         words += ["--domains", name]
+    for resolver in about.get("dns_resolvers") or ():
+        words += ["--dns.resolvers", str(resolver)]
     done = run([*words, *verb], timeout=_TIMEOUT, environment=environment)
     if done.code == NOT_FOUND or "lego: command not found" in done.stderr or "lego: No such file" in done.stderr:
         raise EdgeError("lego is not installed, which gets certificates through DNS. Fix: apt-get install lego")
@@ -72,7 +74,8 @@ def _lego(about: Mapping[str, Any], paths: Paths, names: list[str], run: Run, *v
         raise EdgeError(
             f"No certificate for {', '.join(names)} through DNS ({about['dns_provider']}): "
             f"{_hidden(lines[-1] if lines else 'lego said nothing', environment)}. "
-            "What was served before goes on. Fix: check edge_dns_challenge, and that the zone is at that server; then run again"
+            "What was served before goes on. "
+            "Fix: check edge_dns_challenge, and that the zone is at that server; then run again"
         )
 
 

@@ -25,7 +25,7 @@ CALM = 30.0
 
 @dataclass
 class Follower:
-    """Runs until it is ended. ``sync`` tells Caddy; ``events`` listens, gives something for each event, and ends at times."""
+    """Runs until it is ended. ``sync`` tells Caddy; ``events`` listens, gives something for each, and ends at times."""
 
     sync: Callable[[], Synced | None]
     events: Callable[[], Iterable[bool]]

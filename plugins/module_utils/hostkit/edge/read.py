@@ -98,8 +98,8 @@ def _sites(reader: EdgeReader, options: Mapping[str, Any], mode: str) -> list[Si
         if isinstance(entry, Mapping) and entry.get("name"):
             place = f"edge_sites[{entry['name']}]"
         before = len(reader.findings)
-        entry = reader.mapping(place, entry, _SITE_KEYS)
-        site = _site(reader, place, entry, options, mode) if entry is not None else None
+        keys = reader.mapping(place, entry, _SITE_KEYS)
+        site = _site(reader, place, keys, options, mode) if keys is not None else None
         if site is not None and len(reader.findings) == before:
             found.append(site)
     return found
@@ -115,7 +115,9 @@ def _site(
     ]
     limit = str(entry.get("body_limit") or options.get("body_limit") or "10MB")
     if not _SIZE.fullmatch(limit):
-        reader.wrong(f"{place}.body_limit", f"is '{limit}', which is no size.", "Write a number with KB, MB or GB: 10MB.")
+        reader.wrong(
+            f"{place}.body_limit", f"is '{limit}', which is no size.", "Write a number with KB, MB or GB: 10MB."
+        )
     users = _users(reader, f"{place}.auth", entry.get("auth"))
     return Site(
         name=name,
@@ -146,8 +148,8 @@ def _routes(
     found: dict[str, Route] = {}
     for number, item in enumerate(listed):
         at = f"{place}.routes[{number}]"
-        item = reader.mapping(at, item, _ROUTE_KEYS)
-        route = _route(reader, at, item, options, users) if item is not None else None
+        keys = reader.mapping(at, item, _ROUTE_KEYS)
+        route = _route(reader, at, keys, options, users) if keys is not None else None
         if route and route.path in found:
             reader.wrong(at, f"has the path {route.path}, which another route has already.", "Keep one.", "duplicate")
         elif route:
@@ -192,7 +194,9 @@ def _file(reader: EdgeReader, place: str, value: Any) -> str:
 def _email(reader: EdgeReader, value: Any) -> str:
     text = reader.text("edge_acme_email", value)
     if text and not re.fullmatch(r"[^@\s\"{}]+@[^@\s\"{}]+", text):
-        reader.wrong("edge_acme_email", f"is '{text}', which is no address.", "Write an address such as ops@example.com.")
+        reader.wrong(
+            "edge_acme_email", f"is '{text}', which is no address.", "Write an address such as ops@example.com."
+        )
     return text
 
 
@@ -243,7 +247,12 @@ def _judge_names(reader: EdgeReader, settings: Settings) -> None:
             if name in owners:
                 place = f"edge_sites[{site.name}]"
                 text = "twice" if owners[name] == site.name else f"as the site {owners[name]} does"
-                reader.wrong(place, f"has the name {name} {text}.", "Keep it in one place; two routes need one site.", "duplicate")
+                reader.wrong(
+                    place,
+                    f"has the name {name} {text}.",
+                    "Keep it in one place; two routes need one site.",
+                    "duplicate",
+                )
             owners.setdefault(name, site.name)
 
 
@@ -253,7 +262,9 @@ def _judge_certificates(reader: EdgeReader, settings: Settings) -> None:
         wild = [name for name in site.names if name.startswith("*.")]
         if site.mode == ACME and wild:
             fix = "Set certificate: acme_dns for this site, and edge_dns_challenge."
-            reader.wrong(place, f"has {wild[0]}: a CA gives a certificate for a wildcard through DNS only.", fix, "wildcard")
+            reader.wrong(
+                place, f"has {wild[0]}: a CA gives a certificate for a wildcard through DNS only.", fix, "wildcard"
+            )
         private = [name for name in site.names if not is_public(name)]
         if site.mode in (ACME, ACME_DNS) and private and settings.acme_ca == LETS_ENCRYPT:
             fix = "Set certificate: internal or files for this site, or edge_acme_ca to a CA of your own."

@@ -50,7 +50,7 @@ def quoted(text: str) -> str:
 
 
 def caddyfile(settings: Settings, version: Version, bridges: Mapping[str, str] | None = None) -> str:
-    """The Caddyfile. ``bridges`` names, by site, a folder of certificates that go on serving until its own are there."""
+    """The Caddyfile. ``bridges`` names, by site, a folder of certificates that serve until its own are there."""
     bridges = bridges or {}
     lines = Lines(["# Written by the role edge of hypercode.deploy: change its variables instead."])
     _global(lines, settings, version, bridges)
@@ -266,6 +266,7 @@ def manifest(settings: Settings) -> str:
         "upstreams": {name: list(ports) for name, ports in settings.upstreams.items()},
         "dns": [list(site.names) for site in settings.with_mode(ACME_DNS)],
         "dns_provider": settings.dns.provider if settings.dns else "",
+        "dns_resolvers": list(settings.dns.resolvers) if settings.dns else [],
         "acme_ca": settings.acme_ca,
         "acme_email": settings.acme_email,
     }

@@ -15,7 +15,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Route:
-    """Requests below ``path`` go to a port of a service. ``users`` are names with bcrypt hashes; none lets everybody in.
+    """Requests below ``path`` go to a port of a service. ``users`` have bcrypt hashes; with none everybody gets in.
 
     ``timeout`` is how many seconds the service may take to begin its answer.
     """
@@ -57,6 +57,8 @@ class DnsChallenge:
 
     provider: str
     environment: Pairs = ()
+    resolvers: tuple[str, ...] = ()
+    """Name servers (address:port) that are asked which zone a name is in; none for those of the host."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,9 @@ def tree(found: Mapping[str, str]) -> Tree:
     return Tree(name="edge", files=files, folders=folders)
 
 
-def to_judge(settings: Settings, found: Mapping[str, str], upstreams: Mapping[str, str], paths: layout.Paths) -> dict[str, str]:
+def to_judge(
+    settings: Settings, found: Mapping[str, str], upstreams: Mapping[str, str], paths: layout.Paths
+) -> dict[str, str]:
     """What Caddy is asked about: its files as they will be, below a folder that takes the place of their own.
 
     A certificate that lego has yet to get, as in check mode, is left out.

@@ -14,15 +14,17 @@ MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def answer(status: str, body: bytes, kind: str = "text/plain", more: str = "") -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nServer: secret/1.0\r\n{more}\r\n"
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nServer: secret/1.0\r\n{more}\r\n"
+    )
     return head.encode() + body
 
 
 async def web_socket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> None:
     """Send a frame ten times a second until the other side is gone."""
     accept = base64.b64encode(hashlib.sha1((key + MAGIC).encode()).digest()).decode()  # noqa: S324  RFC 6455.
-    head = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-    writer.write(head.encode())
+    head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    writer.write(f"{head}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
     gone = asyncio.ensure_future(reader.read())
     while not gone.done():
         writer.write(b"\x81\x04tick")
@@ -35,7 +37,10 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             _verb, path, _version = head[0].split(" ")
-            fields = {name.strip().lower(): text.strip() for name, _sign, text in (line.partition(":") for line in head[1:] if line)}
+            fields = {
+                name.strip().lower(): text.strip()
+                for name, _sign, text in (line.partition(":") for line in head[1:] if line)
+            }
             body = await reader.readexactly(int(fields.get("content-length") or 0))
             if fields.get("upgrade", "").lower() == "websocket":
                 await web_socket(reader, writer, fields["sec-websocket-key"])
