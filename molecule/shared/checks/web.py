@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Site:
         """Who signed the certificate that is served. It has to be a right one."""
         assert self.roots
         with self.connect() as secured:
-            names = (secured.getpeercert() or {})["issuer"]
+            names: Any = (secured.getpeercert() or {}).get("issuer", ())
             return " ".join(str(value) for part in names for _key, value in part)
 
     def get(self, path: str = "/", *, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
