@@ -116,7 +116,11 @@ def build(found: list[Plank], paths: Paths) -> None:
             if not part.is_dir():
                 part.mkdir(mode=0o750)
                 shutil.chown(part, uid if uid is not None else -1, gid if gid is not None else -1)
-        text = plank.certificate.read_bytes().rstrip() + b"\n" + plank.key.read_bytes()
+        chain = plank.certificate.read_bytes().rstrip() + b"\n"
+        # The last one twice: Caddy tells certificates apart by their chain, and lets go of the old one, which would be
+        # the same as this, when it loads what is new.
+        last = chain[chain.rindex(b"-----BEGIN CERTIFICATE-----") :]
+        text = chain + last + plank.key.read_bytes()
         write_file(folder / f"{safe_name(plank.name)}.pem", text, mode=0o600, uid=uid, gid=gid)
 
 

@@ -208,7 +208,7 @@ def test_what_is_served_goes_on_until_the_new_certificate_is_there(tmp_path: Pat
     assert folders(found) == {"app.example.com": "/var/lib/caddy/bridge/app.example.com"}
     build(found, paths)
     bundle = paths.at("/var/lib/caddy/bridge/app.example.com/app.example.com.pem")
-    assert bundle.read_text(encoding="ascii") == PEM + "KEY\n"
+    assert bundle.read_text(encoding="ascii") == PEM + PEM + "KEY\n"
     assert bundle.stat().st_mode & 0o777 == 0o600
     clock = [0.0]
     assert wait(found, 3, lambda: clock[0], lambda seconds: clock.__setitem__(0, clock[0] + seconds)) == found
