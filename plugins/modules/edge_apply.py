@@ -173,13 +173,18 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import run_command
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.apply import Edge
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.caddy import EdgeError
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.layout import Paths
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.read import read_settings, secrets_in
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.files import FileError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, refusal
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import UnitError
 
+# Tests put a made-up host here.
+PATHS = Paths()
+_run = run_command
 # Judged by read_settings, which finds everything that is wrong at once.
 _JUDGED: dict[str, Any] = {
     "certificate": "acme",
@@ -226,7 +231,7 @@ def apply(module: AnsibleModule, host: str) -> dict[str, Any]:
     settings, findings = read_settings(module.params)
     if findings and module.params["state"] == "present":
         module.fail_json(**report(findings, host))
-    edge = Edge(settings, host, check_mode=module.check_mode, scratch=Path(module.tmpdir))
+    edge = Edge(settings, host, PATHS, _run, check_mode=module.check_mode, scratch=Path(module.tmpdir))
     done = edge.remove() if module.params["state"] == "absent" else edge.apply()
     for warning in done.warnings:
         module.warn(warning)

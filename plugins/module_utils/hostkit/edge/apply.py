@@ -23,7 +23,7 @@ from . import bridge, challenge, layout, render
 from .caddy import Caddy, EdgeError
 from .settings import ACME_DNS, FILES, Settings
 from .sync import locked, wanted_files, write_upstreams
-from .tree import UNITS, dns_environment, texts, to_judge, tree
+from .tree import UNITS, dns_environment, texts, to_judge, wanted_tree
 from .upstreams import upstream_files
 
 # How long the new certificates may take before the old ones are left in charge until the next run.
@@ -84,11 +84,9 @@ class Edge:
         units = [WantedUnit(name, enabled=False, state="stopped", if_present=True) for name in _OURS]
         plans = apply_units(units, self.systemd, host=self.host, check_mode=self.check_mode)
         self.result.actions += [f"{step} {item.wanted.name}" for item in plans for step in item.steps]
-        for path in sorted(self.paths.at(layout.UPSTREAMS).glob("*.caddy")):
-            self.result.actions.append(f"remove {layout.UPSTREAMS}/{path.name}")
-            if not self.check_mode:
-                path.unlink()
-        plan = apply_tree(Tree(name="edge"), HostRoot(self.paths.root), check_mode=self.check_mode, run=_never)
+        upstreams = sorted(self.paths.at(layout.UPSTREAMS).glob("*.caddy"))
+        tree = Tree(name="edge", absent=tuple(f"{layout.UPSTREAMS}/{path.name}" for path in upstreams))
+        plan = apply_tree(tree, HostRoot(self.paths.root), check_mode=self.check_mode, run=_never)
         self._note(plan)
         if plan.changed_paths and not self.check_mode:
             self.systemd.reload_files()
@@ -150,7 +148,7 @@ class Edge:
             bridge.build(found, self.paths)
         with contextlib.nullcontext() if self.check_mode else locked(self.paths):
             plan = apply_tree(
-                tree(wanted),
+                wanted_tree(wanted),
                 HostRoot(self.paths.root),
                 check_mode=self.check_mode,
                 run=lambda _argv: self._judge(wanted, upstreams),

@@ -94,7 +94,7 @@ class Caddy:
             )
 
     def settle(self, *, force: bool = False) -> bool:
-        """Load the files where Caddy runs with something else; whether that was so. At its start it reads them itself."""
+        """Load the files where Caddy runs with something else; whether that was so. At its start it reads them."""
         running = self.running()
         if running is None or (not force and running == self.adapted()):
             return False

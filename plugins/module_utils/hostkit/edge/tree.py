@@ -43,7 +43,7 @@ def dns_environment(settings: Settings) -> str:
     return "".join(f"{name}={value}\n" for name, value in pairs)
 
 
-def tree(found: Mapping[str, str]) -> Tree:
+def wanted_tree(found: Mapping[str, str]) -> Tree:
     """The files with owners and modes. Those that Caddy reads are judged by it; hashes and secrets are in no diff."""
     files = tuple(
         WantedFile(

@@ -15,12 +15,12 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge impo
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.caddy import Caddy
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.read import read_settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.settings import Settings
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.tree import texts, to_judge, tree
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.tree import texts, to_judge, wanted_tree
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.upstreams import upstream_files
 
 HASH = "$2b$10$" + "a" * 53
 NEW, OLD = (2, 11), (2, 6)
-SITES = [
+SITES: list[dict[str, Any]] = [
     {
         "name": "bücher.test",
         "aliases": ["www.app.test"],
@@ -161,7 +161,7 @@ def test_an_old_caddy_gets_only_what_it_knows() -> None:
 
 
 def test_hashes_and_secrets_are_shown_in_no_diff() -> None:
-    files = {file.path: file for file in tree(texts(settings(), NEW, {})).files}
+    files = {file.path: file for file in wanted_tree(texts(settings(), NEW, {})).files}
     assert HASH not in files[layout.CADDYFILE].content.decode()
     assert HASH in files[layout.USERS].content.decode()
     assert files[layout.USERS].sensitive
