@@ -14,7 +14,6 @@ from . import hosts, registry
 from .hosts import Bed
 from .images import INFRASTRUCTURE, VERSIONS
 
-
 EDGE_NAME = "hypercode.test"
 EDGE_LOGIN = "sandbox"
 
