@@ -29,7 +29,7 @@ class Follower:
 
     sync: Callable[[], Synced | None]
     events: Callable[[], Iterable[bool]]
-    say: Callable[[str], None] = print
+    say: Callable[[str], None]
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     _told: str = field(default="", init=False)
