@@ -5,6 +5,7 @@ The tests are one story, told in order: each goes on from where the one before s
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
+from checks import web
 from testbed import hosts, images
 from testbed.shell import TestbedError
 
@@ -122,8 +125,23 @@ def test_up_deploys_to_every_host_and_says_what_to_type():
 
 
 def test_secrets_are_for_the_operator_alone():
-    mode = (ROOT / "inventories/sandbox/group_vars/hypercode/testbed_secrets.yml").stat().st_mode
-    assert mode & 0o077 == 0
+    for name in ("testbed_secrets.yml", "testbed_edge.yml"):
+        assert (ROOT / "inventories/sandbox/group_vars/hypercode" / name).stat().st_mode & 0o077 == 0
+
+
+def test_its_sites_answer_with_a_certificate_of_the_hosts_own_ca():
+    bed = hosts.Bed("sandbox", ROOT / ".cache" / "testbed" / "sandbox")
+    settings = yaml.safe_load((ROOT / "inventories/sandbox/group_vars/hypercode/testbed_edge.yml").read_text())
+    login = base64.b64encode(f"sandbox:{settings['sandbox_edge_password']}".encode()).decode()
+    for number, host in enumerate(("web1", "web2")):
+        roots = web.text_of(bed.state / f"edge-root-{host}.crt")
+        core = web.Site(bed.address(number), "hypercode.test", roots)
+        assert core.get("/health").status == 200
+        assert core.plain("/health").headers["location"] == "https://hypercode.test/health"
+        for board in ("grafana", "prometheus", "jaeger"):
+            site = web.Site(bed.address(number), f"{board}.hypercode.test", roots)
+            assert site.get("/").status == 401, board
+            assert site.get("/", headers={"Authorization": f"Basic {login}"}).status < 400, board
 
 
 def test_status_and_ssh():

@@ -193,7 +193,7 @@ def hosts_of(bed: Bed) -> list[str]:
     names = docker(
         "ps", "--all", "--filter", f"label={LABEL}={bed.name}", "--filter", f"name=^{prefix}", "--format", "{{.Names}}"
     ).splitlines()
-    neighbours = ("registry", "outsider", "neighbour")
+    neighbours = ("registry", "outsider", "neighbour", "authority")
     return sorted(short for name in names if (short := name.removeprefix(prefix)) not in neighbours)
 
 

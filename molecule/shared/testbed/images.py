@@ -198,6 +198,21 @@ def prober_image() -> str:
     return image
 
 
+AUTHORITY_LINES = (
+    "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends pebble knot && apt-get clean",
+)
+
+
+def authority_image() -> str:
+    """Make the image of a certificate authority (Pebble) with a name server that takes changes (Knot)."""
+    base = app_base()
+    image = f"{PREFIX}/authority:{digest_of(base, AUTHORITY_LINES)}"
+    if not exists(image):
+        with step("Building the image of the certificate authority (once)"):
+            build(image, base, AUTHORITY_LINES)
+    return image
+
+
 def app_base() -> str:
     image = f"{PREFIX}/app-root:{digest_of(APP_PACKAGES, APP_EXCLUDES)}"
     if not exists(image):

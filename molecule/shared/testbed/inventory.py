@@ -14,6 +14,9 @@ from . import hosts, registry
 from .hosts import Bed
 from .images import INFRASTRUCTURE, VERSIONS
 
+EDGE_NAME = "hypercode.test"
+EDGE_LOGIN = "sandbox"
+
 
 def write_file(path: Path, content: str, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +73,29 @@ def stack_variables(bed: Bed) -> dict[str, Any]:
     }
 
 
+def edge_variables(bed: Bed) -> dict[str, Any]:
+    """Return sites for the stack, with each host's own CA; what is a dashboard asks for a login."""
+    import bcrypt  # noqa: PLC0415  Not there yet when this file is first imported.
+
+    word = secrets.token_urlsafe(12)
+    login = {"users": {EDGE_LOGIN: bcrypt.hashpw(word.encode(), bcrypt.gensalt(10)).decode()}}
+    boards = {"grafana": 3000, "prometheus": 9090, "jaeger": 16686}
+    return {
+        "sandbox_edge_password": word,
+        "edge_source": "file",
+        "edge_file": "{{ ansible_playbook_python | dirname }}/caddy",
+        "edge_certificate": "internal",
+        "edge_internal_root_file": f"{bed.state}/edge-root-{{{{ inventory_hostname }}}}.crt",
+        "edge_sites": [
+            {"name": EDGE_NAME, "service": "hypercode-core", "port": 8000},
+            *(
+                {"name": f"{name}.{EDGE_NAME}", "service": name, "port": port, "auth": login}
+                for name, port in boards.items()
+            ),
+        ],
+    }
+
+
 def secret_variables(bed: Bed) -> dict[str, Any]:
     """Return fresh secrets, made to break what quotes badly: URLs, env files, shells, Compose's own variables."""
     token = secrets.token_urlsafe
@@ -98,6 +124,9 @@ def write(bed: Bed, folder: Path, names: list[str], hosts_file: str = "hosts.yml
         variables / "testbed.yml",
         as_yaml(stack_variables(bed), "Stand-ins from the test bed's registry; never for production."),
     )
+    edge = variables / "testbed_edge.yml"
+    if bed.kind == "sandbox" and not edge.exists():
+        write_file(edge, as_yaml(edge_variables(bed), "Sites of the sandbox, with a password of its own."), mode=0o600)
     vault = variables / "testbed_secrets.yml"
     if not vault.exists():
         write_file(vault, as_yaml(secret_variables(bed), "Made at random for this test bed."), mode=0o600)

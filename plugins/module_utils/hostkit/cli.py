@@ -19,6 +19,8 @@ from .certificates import command as certificates
 from .certificates.caddy import CaddyError
 from .certificates.wanted import Paths as CertificatePaths
 from .certificates.x509 import CertificateError
+from .edge.caddy import EdgeError
+from .edge.command import add_verbs as add_edge_verbs
 from .engine import Engine, EngineError, run_docker
 from .files import FileError
 from .image_content_cache import ContentCache
@@ -33,6 +35,8 @@ EPILOG = "Exit codes: 0 all is well, 1 something is not, 2 the command was typed
 INTERRUPTED = 130
 WRONG = 2
 LOCK_WAIT = 5.0
+# What says itself what is wrong, and the fix.
+_TOLD = (CaddyError, CertificateError, EdgeError, EngineError, FileError, OSError, ReleaseError, RolloutError)
 
 
 @dataclass
@@ -58,7 +62,7 @@ def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (EngineError, ReleaseError, RolloutError, FileError, CertificateError, CaddyError, OSError) as error:
+    except _TOLD as error:
         hint = " Fix: run it with sudo" if isinstance(error, PermissionError) else ""
         print(f"hypercode: {error}.{hint}" if hint else f"hypercode: {error}", file=sys.stderr)
         return 1
@@ -103,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     signal.add_argument("service")
     signal.add_argument("signal")
     signal.set_defaults(function=_stack_signal)
+
+    add_edge_verbs(verbs)
     return parser
 
 

@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .command import CommandResult, run_command
@@ -164,6 +164,37 @@ class Engine:
             "/networks", filters={"label": [f"com.docker.compose.project={project}"]}
         )
         return found
+
+    def events(self, filters: Mapping[str, Any], *, patience: float) -> Iterator[bool]:
+        """Listen from now on: True for each event that fits, the end after ``patience`` quiet seconds.
+
+        Raises EngineError, also when Docker ends.
+        """
+        connection = _Connection(self._path, self._timeout)
+        words = urllib.parse.urlencode({"filters": json.dumps(filters)})
+        try:
+            connection.request("GET", f"{self._api_prefix()}/events?{words}")
+            answer = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise EngineError(
+                f"Docker does not answer on {self._path} ({error}). Fix: systemctl status docker"
+            ) from error
+        return self._heard(connection, answer, patience)
+
+    def _heard(self, connection: _Connection, answer: http.client.HTTPResponse, patience: float) -> Iterator[bool]:
+        try:
+            connection.sock.settimeout(patience)
+            while answer.readline():
+                yield True
+        except TimeoutError:
+            return
+        except (OSError, http.client.HTTPException) as error:
+            raise EngineError(f"Docker broke off ({error}). Fix: systemctl status docker") from error
+        finally:
+            answer.close()
+            connection.close()
+        raise EngineError("Docker has ended. Fix: systemctl status docker")
 
     def memory_bytes(self, container_id: str) -> int | None:
         """Memory in use without the page cache, as `docker stats` shows it; None when the container is not running."""

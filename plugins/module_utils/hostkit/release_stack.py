@@ -13,6 +13,7 @@ from typing import Any
 from . import stack_state
 from .command import CommandResult
 from .credentials_apply import Keeper
+from .edge.command import sync_after_rollout
 from .engine import Engine, run_docker
 from .journal import Journal
 from .readiness import Outcome, Waiter
@@ -40,6 +41,7 @@ class Tools:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     poll_seconds: float = 1.0
+    tell_edge: Callable[[Engine], str] = sync_after_rollout
 
 
 @dataclass
@@ -161,6 +163,10 @@ class ReleaseStack:
             labels = (found[name][0]["Config"].get("Labels") or {}) if found.get(name) else {}
             meta["config_hash"] = labels.get(stack_state.HASH_LABEL, "")
         self.release.update(services=services)
+        # The follower would do it too, some moments later.
+        problem = self.tools.tell_edge(self.tools.engine)
+        if problem:
+            self.journal.write("edge not told", reason=problem)
 
     # ---- docker compose -------------------------------------------------------------------------------------------
 

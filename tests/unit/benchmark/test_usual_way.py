@@ -129,8 +129,10 @@ class TestAsWrittenDown:
     def test_every_template_of_our_roles_is_there(self) -> None:
         text = "".join(path.read_text() for path in USUAL.glob("roles/*/tasks/*.yml"))
         for path in sorted(ROOT.glob("roles/*/templates/tree/**/*")):
-            if path.is_file():
-                assert str(path.relative_to(ROOT / "roles")) in text, path
+            name = path.relative_to(ROOT / "roles")
+            # A role that does nothing in the deploys that are compared, such as the edge without sites, has no match.
+            if path.is_file() and (USUAL / "roles" / name.parts[0]).is_dir():
+                assert str(name) in text, path
 
     def test_what_sees_a_secret_is_silent(self) -> None:
         tasks = usual_way.tasks_below(USUAL)

@@ -1,0 +1,81 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""`hypercode edge …`: what an operator, a unit or a rollout asks of the edge."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..engine import Engine, EngineError
+from ..files import FileError
+from .caddy import Caddy, EdgeError
+from .challenge import renew
+from .follow import Follower, docker_events
+from .layout import Paths
+from .sync import read_manifest, sync
+
+NOTHING = "hypercode: this host has no edge. Next: set edge_sites and run site.yml"
+
+
+def add_verbs(verbs: Any) -> None:
+    """Add `edge` to the command."""
+    edge = verbs.add_parser("edge", help="look after the way from outside to the containers")
+    edges = edge.add_subparsers(required=True, metavar="WHAT")
+    done = edges.add_parser("sync", help="tell Caddy where the containers are now")
+    done.set_defaults(function=_sync)
+    done = edges.add_parser("follow", help="do so at each change, until stopped (hypercode-edge.service does it)")
+    done.set_defaults(function=_follow)
+    done = edges.add_parser("renew", help="renew the certificates that come through DNS, where it is time")
+    done.set_defaults(function=_renew)
+
+
+def _sync(_arguments: argparse.Namespace, host: Any) -> int:
+    synced = sync(host.engine)
+    if synced is None:
+        print(NOTHING)
+        return 0
+    for name in synced.changed:
+        print(f"new address  {name.removesuffix('.caddy')}")
+    for name in synced.missing:
+        print(f"no container {name}: it is answered with 503 until one runs")
+    print("Caddy has loaded it" if synced.reloaded else "Caddy has it already, or reads it when it starts")
+    return 1 if synced.missing else 0
+
+
+def _follow(_arguments: argparse.Namespace, host: Any) -> int:
+    about = read_manifest(Paths())
+    if about is None:
+        print(NOTHING)
+        return 1
+    Follower(
+        lambda: sync(host.engine),
+        lambda: docker_events(host.engine, str(about["project"])),
+        say=lambda text: print(text, flush=True),
+    ).run()
+    return 0
+
+
+def _renew(_arguments: argparse.Namespace, _host: Any) -> int:
+    paths = Paths()
+    about = read_manifest(paths)
+    if about is None:
+        print(NOTHING)
+        return 0
+    renewed = renew(about, paths)
+    if renewed:
+        Caddy(str(about["binary"]), paths).reload(force=True)
+    print(f"renewed: {', '.join(renewed) or 'nothing, it is not time yet'}")
+    return 0
+
+
+def sync_after_rollout(engine: Engine) -> str:
+    """Tell Caddy of a release that has come up. What went wrong, or nothing: a release does not fail for it.
+
+    The follower tries again at each event.
+    """
+    try:
+        sync(engine)
+    except (EdgeError, EngineError, FileError, OSError) as error:
+        return str(error)
+    return ""

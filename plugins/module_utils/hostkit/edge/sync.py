@@ -1,0 +1,92 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Brings the addresses of containers into the files that Caddy reads, and Caddy to what its files say."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ..engine import Engine
+from ..files import read_file, write_file
+from .caddy import Caddy, EdgeError
+from .layout import MANIFEST, UPSTREAMS, Paths
+from .upstreams import addresses, upstream_files
+
+LOCK = "/run/hypercode-edge.lock"
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What was done: files that changed, services that no container stands for, and whether Caddy loaded anything."""
+
+    changed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    reloaded: bool = False
+
+
+def read_manifest(paths: Paths) -> dict[str, Any] | None:
+    """What the role wrote down for the commands on the host; None where there is no edge."""
+    try:
+        text = paths.at(MANIFEST).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        found: dict[str, Any] = json.loads(text)
+        return found
+    except ValueError as error:
+        raise EdgeError(f"{MANIFEST} is damaged. Fix: apply the role edge again (site.yml --tags edge)") from error
+
+
+def wanted_files(engine: Engine, project: str, upstreams: Mapping[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The files as they have to be, by name, and the services that no running container stands for."""
+    places = addresses(engine.containers(project))
+    return upstream_files(upstreams, places), tuple(name for name in upstreams if not places.get(name))
+
+
+def write_upstreams(paths: Paths, wanted: Mapping[str, str]) -> tuple[str, ...]:
+    """Write what differs, whole; remove what no route leads to any more. The names of what changed."""
+    folder = paths.at(UPSTREAMS)
+    folder.mkdir(parents=True, exist_ok=True)
+    changed = []
+    for name, text in wanted.items():
+        path = folder / name
+        if path.is_file() and read_file(path) == text.encode():
+            continue
+        write_file(path, text.encode())
+        changed.append(name)
+    for path in sorted(folder.glob("*.caddy")):
+        if path.name not in wanted:
+            path.unlink(missing_ok=True)
+            changed.append(path.name)
+    return tuple(changed)
+
+
+@contextmanager
+def locked(paths: Paths) -> Iterator[None]:
+    """One at a time: a rollout, the follower and the role may come together."""
+    path = paths.at(LOCK)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def sync(engine: Engine, paths: Paths | None = None, caddy: Caddy | None = None) -> Synced | None:
+    """Look where the containers are, and tell Caddy where that changed. None where this host has no edge.
+
+    Raises EdgeError, EngineError, FileError.
+    """
+    paths = paths or Paths()
+    about = read_manifest(paths)
+    if about is None:
+        return None
+    caddy = caddy or Caddy(str(about["binary"]), paths)
+    with locked(paths):
+        wanted, missing = wanted_files(engine, str(about["project"]), about["upstreams"])
+        changed = write_upstreams(paths, wanted)
+        return Synced(changed, missing, caddy.settle())

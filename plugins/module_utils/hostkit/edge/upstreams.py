@@ -1,0 +1,68 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where the containers of a service are, as a small file that the Caddyfile imports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..compose.policy import SERVICE_LABEL
+from ..stack_state import ONEOFF_LABEL
+from ..stack_state import SERVICE_LABEL as COMPOSE_LABEL
+from .render import RETRY_SECONDS
+from .settings import upstream_name
+
+# For a container that has the network of the host.
+_HOST = "127.0.0.1"
+
+
+def addresses(containers: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The addresses to send requests to, by service. Healthy containers, or where there is none, those that run."""
+    found: dict[str, list[tuple[bool, str]]] = {}
+    for container in containers:
+        labels = container["Config"].get("Labels") or {}
+        service = labels.get(SERVICE_LABEL) or labels.get(COMPOSE_LABEL)
+        state = container["State"]
+        address = _address(container)
+        if not service or labels.get(ONEOFF_LABEL, "").lower() == "true" or state["Status"] != "running" or not address:
+            continue
+        health = (state.get("Health") or {}).get("Status") or "none"
+        found.setdefault(service, []).append((health in ("healthy", "none"), address))
+    return {
+        service: sorted({address for good, address in places if good or not any(good for good, _address in places)})
+        for service, places in found.items()
+    }
+
+
+def _address(container: Mapping[str, Any]) -> str:
+    """Where the host reaches a container: of several networks the first by name, always the same one."""
+    if (container.get("HostConfig") or {}).get("NetworkMode") == "host":
+        return _HOST
+    networks = (container.get("NetworkSettings") or {}).get("Networks") or {}
+    for _name, network in sorted(networks.items()):
+        if network.get("IPAddress"):
+            return str(network["IPAddress"])
+    for _name, network in sorted(networks.items()):
+        if network.get("GlobalIPv6Address"):
+            return f"[{network['GlobalIPv6Address']}]"
+    return ""
+
+
+def upstream_file(service: str, ports: Sequence[int], places: Sequence[str]) -> str:
+    """The file of one service. Without an address Caddy answers 503 there, and serves all else."""
+    lines = [f"# Where {service} is now. Written by `hypercode edge sync`."]
+    for port in ports:
+        lines.append(f"({upstream_name(service, port)}) {{")
+        if places:
+            lines += ["\tto " + " ".join(f"{place}:{port}" for place in places), f"\tlb_try_duration {RETRY_SECONDS}s"]
+        lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+def upstream_files(wanted: Mapping[str, Sequence[int]], places: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The files of all services that a route leads to, by file name."""
+    return {
+        f"{service}.caddy": upstream_file(service, ports, places.get(service, ()))
+        for service, ports in sorted(wanted.items())
+    }
