@@ -150,9 +150,9 @@ def _wrong(host: Host, name: str, kind: str, value: str, mine: Sequence[str]) ->
     if kind == "AAAA":
         text += " CAs, and browsers, ask IPv6 first."
     if mine:
-        fix = f"Change it to {mine[0]}. If {value} leads to {host.name} all the same, add it to edge_public_addresses."
+        fix = f"Change it to {mine[0]}. If {value} leads to {host.name} all the same, add it to addresses."
     else:
-        fix = f"Delete it: {host.name} has no such address. If it has one, add it to edge_public_addresses."
+        fix = f"Delete it: {host.name} has no such address. If it has one, add it to addresses."
     return _finding("acme-address", name, text, fix)
 
 

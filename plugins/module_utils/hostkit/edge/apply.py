@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..certificates.units import WATCH_TIMER
 from ..command import NOT_FOUND, CommandResult, run_command
 from ..engine import Engine, EngineError
 from ..file_tree import Tree
@@ -195,6 +196,7 @@ class Edge:
             WantedUnit(layout.CADDY_UNIT, enabled=True, state="restarted" if restart else "started"),
             WantedUnit(layout.FOLLOW_UNIT, enabled=True, state="restarted" if again else "started"),
         ]
+        wanted.append(WantedUnit(WATCH_TIMER, enabled=True, state="started"))
         if self.settings.with_mode(ACME_DNS):
             wanted.append(WantedUnit(layout.RENEW_TIMER, enabled=True, state="started"))
         if running and not restart and self._load(changed):
@@ -250,7 +252,7 @@ class Edge:
         bridge.tear_down(self.paths)
 
 
-_OURS = (layout.RENEW_TIMER, layout.FOLLOW_UNIT, layout.CADDY_UNIT)
+_OURS = (layout.RENEW_TIMER, WATCH_TIMER, layout.FOLLOW_UNIT, layout.CADDY_UNIT)
 
 
 def _never(_argv: object) -> CommandResult:

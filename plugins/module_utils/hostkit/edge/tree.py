@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..certificates.units import WATCH_TIMER, WATCH_UNIT, watch_timer, watch_unit
 from ..file_tree import Tree, WantedFile, WantedFolder, implied_folders
 from . import layout, render
 from .caddy import FOLDER_WORD
@@ -27,6 +28,8 @@ def texts(settings: Settings, version: render.Version, bridges: Mapping[str, str
         layout.MANIFEST: render.manifest(settings),
         f"{UNITS}/{layout.CADDY_UNIT}": layout.caddy_unit(settings.binary, settings.drain_timeout),
         f"{UNITS}/{layout.FOLLOW_UNIT}": layout.follow_unit(),
+        f"{UNITS}/{WATCH_UNIT}": watch_unit(),
+        f"{UNITS}/{WATCH_TIMER}": watch_timer(),
     }
     if settings.acme_ca_root:
         found[layout.ACME_ROOT] = settings.acme_ca_root.rstrip() + "\n"
