@@ -119,10 +119,17 @@ class Edge:
                 self.paths.at(path).mkdir(mode=0o750, parents=True)
                 os.chown(self.paths.at(path), -1 if uid is None else uid, -1 if gid is None else gid)
         self.paths.at(layout.FOLDER).mkdir(parents=True, exist_ok=True)
+        new = [path for path in (layout.DNS_ENV, layout.ACME_ROOT) if not self.paths.at(path).exists()]
         write_file(self.paths.at(layout.DNS_ENV), dns_environment(self.settings).encode(), mode=0o640, gid=gid)
         if self.settings.acme_ca_root:
             write_file(self.paths.at(layout.ACME_ROOT), (self.settings.acme_ca_root.rstrip() + "\n").encode())
-        challenge.obtain(json.loads(render.manifest(self.settings)), self.paths, self.run)
+        try:
+            challenge.obtain(json.loads(render.manifest(self.settings)), self.paths, self.run)
+        except EdgeError:
+            # Nothing else of this run is on the host yet: the secret of the DNS provider is not to stay alone.
+            for path in new:
+                self.paths.at(path).unlink(missing_ok=True)
+            raise
 
     def _planks(self) -> list[bridge.Plank]:
         """What has to go on serving meanwhile. Check mode predicts how it ends, unless it is under way already."""

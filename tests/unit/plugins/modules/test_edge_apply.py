@@ -107,7 +107,7 @@ def test_check_mode_predicts_on_a_bare_host_and_touches_nothing(
 def test_it_is_applied_once_and_taken_away(host: Host, caddy: str, capsys: pytest.CaptureFixture[str]) -> None:
     done = run(capsys, sites=SITES, binary=caddy)
     assert done["changed"], done
-    assert {"caddy.service", "hypercode-edge.service"} == host.active == host.enabled
+    assert {"caddy.service", "hypercode-edge.service", "hypercode-certificates.timer"} == host.active == host.enabled
     assert HASH in host.paths.at(layout.USERS).read_text(encoding="utf-8")
     assert (host.paths.at(layout.UPSTREAMS) / "app.caddy").is_file()
     again = run(capsys, sites=SITES, binary=caddy)
