@@ -125,11 +125,11 @@ class Edge:
             write_file(self.paths.at(layout.ACME_ROOT), (self.settings.acme_ca_root.rstrip() + "\n").encode())
         try:
             challenge.obtain(json.loads(render.manifest(self.settings)), self.paths, self.run)
-        except EdgeError:
-            # Nothing else of this run is on the host yet: the secret of the DNS provider is not to stay alone.
+        finally:
+            # Where no certificate came, the secret of the DNS provider is not to stay alone. Where one came, these files
+            # are written again as what they are: files of this role, which go when they are not wanted any more.
             for path in new:
                 self.paths.at(path).unlink(missing_ok=True)
-            raise
 
     def _planks(self) -> list[bridge.Plank]:
         """What has to go on serving meanwhile. Check mode predicts how it ends, unless it is under way already."""
