@@ -126,8 +126,8 @@ class Edge:
         try:
             challenge.obtain(json.loads(render.manifest(self.settings)), self.paths, self.run)
         finally:
-            # Where no certificate came, the secret of the DNS provider is not to stay alone. Where one came, these files
-            # are written again as what they are: files of this role, which go when they are not wanted any more.
+            # Where no certificate came, the secret of the DNS provider is not to stay alone. Where one came, they are
+            # written again as files of this role, which go when they are not wanted any more.
             for path in new:
                 self.paths.at(path).unlink(missing_ok=True)
 
