@@ -138,10 +138,10 @@ def test_its_sites_answer_with_a_certificate_of_the_hosts_own_ca():
         core = web.Site(bed.address(number), "hypercode.test", roots)
         assert core.get("/health").status == 200
         assert core.plain("/health").headers["location"] == "https://hypercode.test/health"
-        for board in ("grafana", "prometheus", "jaeger"):
+        for board, path in (("grafana", "/api/health"), ("prometheus", "/-/ready"), ("jaeger", "/")):
             site = web.Site(bed.address(number), f"{board}.hypercode.test", roots)
-            assert site.get("/").status == 401, board
-            assert site.get("/", headers={"Authorization": f"Basic {login}"}).status < 400, board
+            assert site.get(path).status == 401, board
+            assert site.get(path, headers={"Authorization": f"Basic {login}"}).status == 200, board
 
 
 def test_status_and_ssh():
