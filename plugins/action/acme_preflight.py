@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.x509 import is_address
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, errors, summary, warnings
 from ansible_collections.hypercode.deploy.plugins.modules.acme_preflight import ARGUMENTS
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.acme_network import fetch_within, lookup_with
@@ -42,7 +42,7 @@ class ActionModule(LenientAction):
         if findings:
             return {**result, "failed": True, "msg": summary(findings, "Options")}
         begin = now()
-        opened = self._module({**options, "phase": "open"})
+        opened = self.on_host(_MODULE, {**options, "phase": "open"}, self._task_vars)
         if opened.get("failed"):
             return {**result, **opened}
         # The question takes a while: half of it each way.
@@ -51,7 +51,7 @@ class ActionModule(LenientAction):
             findings = self._judge(options, opened, skew)
         finally:
             if opened["token"]:
-                self._module({**options, "phase": "close", "token": opened["token"]})
+                self.on_host(_MODULE, {**options, "phase": "close", "token": opened["token"]}, self._task_vars)
         result.update(names=list(opened["names"]), findings=[finding.as_dict() for finding in findings])
         if opened.get("note"):
             result["warnings"] = [opened["note"]]
@@ -86,7 +86,7 @@ class ActionModule(LenientAction):
         """All addresses of the host, those by which people know it first."""
         login = str(self._task_vars.get("ansible_host") or self._task_vars.get("inventory_hostname") or "")
         by_name: list[str] = []
-        if login and not _is_address(login):
+        if login and not is_address(login):
             for kind in ("A", "AAAA"):
                 try:
                     by_name += lookup(login, kind)
@@ -94,24 +94,7 @@ class ActionModule(LenientAction):
                     # The inventory may name a host that only this machine knows.
                     continue
         found = [*options["addresses"], login, *by_name, *opened["addresses"]]
-        return list(dict.fromkeys(str(ipaddress.ip_address(one)) for one in found if _is_address(one)))
+        return list(dict.fromkeys(str(ipaddress.ip_address(one)) for one in found if is_address(one)))
 
     def _host_name(self) -> str:
         return str(self._task_vars.get("inventory_hostname", "the host"))
-
-    def _module(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = self._execute_module(
-            module_name=_MODULE, module_args=dict(arguments), task_vars=self._task_vars
-        )
-        if answer.get("unreachable"):
-            raise AnsibleConnectionFailure(str(answer.get("msg", "the host does not answer")))
-        answer.pop("invocation", None)
-        return answer
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

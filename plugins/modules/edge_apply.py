@@ -173,6 +173,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hypercode.deploy.plugins.module_utils import proved_module
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import run_command
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.apply import Edge
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.caddy import EdgeError
@@ -250,21 +251,13 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     module.no_log_values.update(secrets_in(module.params))
     host = platform.node() or "this host"
-    try:
+
+    def work() -> dict[str, Any]:
         if module.params["state"] == "validated":
-            result = {"changed": False, "findings": [item.as_dict() for item in judge_options(module.params)]}
-        else:
-            result = apply(module, host)
-    except (EdgeError, UnitError, FileError) as error:
-        module.fail_json(msg=str(error), findings=[], actions=[])
-    except OSError as error:
-        module.fail_json(
-            msg=f"{error.filename or 'A file'} on {host} cannot be used: {error.strerror or error}. Fix: run as root"
-            " (become: true), and see that the disk is neither full nor read-only",
-            findings=[],
-            actions=[],
-        )
-    module.exit_json(**result)
+            return {"changed": False, "findings": [item.as_dict() for item in judge_options(module.params)]}
+        return apply(module, host)
+
+    proved_module.finish(module, host, (EdgeError, UnitError, FileError), work)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
 
@@ -54,6 +54,17 @@ class LenientAction(ActionBase):  # type: ignore[misc]
         except AnsibleActionFail as error:
             return {"state": args.get("state")}, [*findings, wrong_option("options", str(error))]
         return options, [*findings, *judge(options)]
+
+    def on_host(self, module: str, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Run a module on the host; its answer. AnsibleConnectionFailure when the host does not answer."""
+        answer: dict[str, Any] = self._execute_module(
+            module_name=module, module_args=dict(arguments), task_vars=task_vars
+        )
+        if answer.get("unreachable"):
+            raise AnsibleConnectionFailure(str(answer.get("msg", "the host does not answer")))
+        # For whoever calls the module itself; it says nothing to a reader of the result.
+        answer.pop("invocation", None)
+        return answer
 
 
 def wrong_option(name: str, message: str) -> Finding:

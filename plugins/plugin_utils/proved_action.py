@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.lenient_action import LenientAction
 
@@ -64,14 +64,7 @@ class ProvedAction(LenientAction):
         return {**result, **answer}
 
     def _module(self, **step: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._execute_module(
-            module_name=self.module, module_args={**self._args, **step}, task_vars=self._task_vars
-        )
-        if answer.get("unreachable"):
-            raise AnsibleConnectionFailure(str(answer.get("msg", "the host does not answer")))
-        # For whoever calls the module itself; it says nothing to a reader of the result.
-        answer.pop("invocation", None)
-        return answer
+        return self.on_host(self.module, {**self._args, **step}, self._task_vars)
 
     # --- the proof ----------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import subprocess
 import time
 from pathlib import Path
@@ -302,8 +303,6 @@ def test_given_files_take_over_without_a_gap_and_are_read_again_when_replaced(ho
 
 
 def own_certificate(pem: str) -> bytes:
-    import ssl  # noqa: PLC0415
-
     return ssl.PEM_cert_to_DER_cert(pem)
 
 

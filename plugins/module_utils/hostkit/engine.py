@@ -12,12 +12,12 @@ import http.client
 import json
 import os
 import re
-import socket
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .command import CommandResult, run_command
+from .unix_http import UnixConnection
 
 SOCKET = "/var/run/docker.sock"
 # What is used here means the same from this version of the API on. Newer engines drop old versions: 29 begins at 1.44.
@@ -32,17 +32,6 @@ class EngineError(Exception):
 
 class NotFound(EngineError):
     """There is no such container or image."""
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def run_docker(
@@ -106,7 +95,7 @@ class Engine:
 
     def _exchange(self, target: str) -> tuple[int, bytes]:
         """Send one GET; return status and body."""
-        connection = _Connection(self._path, self._timeout)
+        connection = UnixConnection(self._path, self._timeout)
         try:
             connection.request("GET", target)
             answer = connection.getresponse()
@@ -170,7 +159,7 @@ class Engine:
 
         Raises EngineError, also when Docker ends.
         """
-        connection = _Connection(self._path, self._timeout)
+        connection = UnixConnection(self._path, self._timeout)
         words = urllib.parse.urlencode({"filters": json.dumps(filters)})
         try:
             connection.request("GET", f"{self._api_prefix()}/events?{words}")
@@ -182,7 +171,7 @@ class Engine:
             ) from error
         return self._heard(connection, answer, patience)
 
-    def _heard(self, connection: _Connection, answer: http.client.HTTPResponse, patience: float) -> Iterator[bool]:
+    def _heard(self, connection: UnixConnection, answer: http.client.HTTPResponse, patience: float) -> Iterator[bool]:
         try:
             connection.sock.settimeout(patience)
             while answer.readline():

@@ -7,13 +7,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..command import run_command
+from ..unix_http import UnixConnection
 from .wanted import Paths
 
 UNIT = "caddy.service"
@@ -22,19 +22,6 @@ _TIMEOUT = 10.0
 
 class CaddyError(Exception):
     """The running Caddy cannot be asked; the text says why, with the fix."""
-
-
-class _SocketConnection(http.client.HTTPConnection):
-    """HTTP over a socket of the file system."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_TIMEOUT)
-        self.sock.connect(str(self._path))
 
 
 @dataclass(frozen=True)
@@ -50,7 +37,7 @@ class RunningCaddy:
 
     def config(self) -> dict[str, Any]:
         """The configuration that it runs with. CaddyError."""
-        connection = _SocketConnection(self.admin)
+        connection = UnixConnection(str(self.admin), _TIMEOUT)
         try:
             connection.request("GET", "/config/")
             answer = connection.getresponse()

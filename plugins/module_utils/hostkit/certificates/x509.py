@@ -60,7 +60,7 @@ class Certificate:
         if wanted in self.names:
             return True
         _label, dot, parent = wanted.partition(".")
-        return bool(dot and _label) and _label != "*" and not _is_address(wanted) and f"*.{parent}" in self.names
+        return bool(dot and _label) and _label != "*" and not is_address(wanted) and f"*.{parent}" in self.names
 
 
 def read_certificates(path: Path) -> list[Certificate]:
@@ -180,7 +180,8 @@ def _alternative_names(data: bytes) -> Iterator[str]:
                 yield str(ipaddress.ip_address(value))
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

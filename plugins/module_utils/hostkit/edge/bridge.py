@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..certificates.storage import LOCAL, ca_folder, safe
 from ..files import group_id, user_id, write_file
-from .layout import BRIDGE, DATA, USER, Paths, issuer_of_ca, safe_name
+from .layout import BRIDGE, DATA, USER, Paths
 from .settings import ACME, INTERNAL, Settings, Site
 
 Serves = Callable[[str], "bytes | None"]
@@ -68,7 +69,7 @@ class Plank:
 
 def issuer(settings: Settings, site: Site) -> str:
     """The folder in which Caddy keeps the certificates of a site."""
-    return "local" if site.mode == INTERNAL else issuer_of_ca(settings.acme_ca)
+    return LOCAL if site.mode == INTERNAL else ca_folder(settings.acme_ca)
 
 
 def planks(settings: Settings, before: list[Mapping[str, Any]], paths: Paths, serves: Serves = served) -> list[Plank]:
@@ -93,16 +94,16 @@ def _pairs(name: str, before: list[Mapping[str, Any]], paths: Paths) -> Iterator
     for site in before:
         if site.get("certificate_file") and site.get("key_file"):
             yield paths.at(str(site["certificate_file"])), paths.at(str(site["key_file"]))
-    safe = safe_name(name)
-    for certificate in sorted(paths.at(f"{DATA}/caddy/certificates").glob(f"*/{safe}/{safe}.crt")):
+    file = safe(name)
+    for certificate in sorted(paths.at(f"{DATA}/caddy/certificates").glob(f"*/{file}/{file}.crt")):
         yield certificate, certificate.with_suffix(".key")
-    for bundle in sorted(paths.at(BRIDGE).glob(f"*/{safe}.pem")):
+    for bundle in sorted(paths.at(BRIDGE).glob(f"*/{file}.pem")):
         yield bundle, bundle
 
 
 def folders(found: list[Plank]) -> dict[str, str]:
     """By site, the folder on the host in which Caddy finds what serves meanwhile."""
-    return {plank.site: f"{BRIDGE}/{safe_name(plank.site)}" for plank in found}
+    return {plank.site: f"{BRIDGE}/{safe(plank.site)}" for plank in found}
 
 
 def build(found: list[Plank], paths: Paths) -> None:
@@ -111,7 +112,7 @@ def build(found: list[Plank], paths: Paths) -> None:
     for plank in found:
         if plank.certificate == plank.key:
             continue
-        folder = paths.at(f"{BRIDGE}/{safe_name(plank.site)}")
+        folder = paths.at(f"{BRIDGE}/{safe(plank.site)}")
         for part in (folder.parent, folder):
             if not part.is_dir():
                 part.mkdir(mode=0o750)
@@ -121,7 +122,7 @@ def build(found: list[Plank], paths: Paths) -> None:
         # the same as this, when it loads what is new.
         last = chain[chain.rindex(b"-----BEGIN CERTIFICATE-----") :]
         text = chain + last + plank.key.read_bytes()
-        write_file(folder / f"{safe_name(plank.name)}.pem", text, mode=0o600, uid=uid, gid=gid)
+        write_file(folder / f"{safe(plank.name)}.pem", text, mode=0o600, uid=uid, gid=gid)
 
 
 def tear_down(paths: Paths) -> None:

@@ -10,35 +10,24 @@ import json
 import os
 import re
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..command import NOT_FOUND, CommandResult, run_command
+from ..unix_http import UnixConnection
 from .layout import CADDYFILE, SOCKET, USER, Paths
 from .render import LOG_VARIABLE, Version
 
 Run = Callable[..., CommandResult]
-_TIMEOUT = 60.0
+_TIMEOUT, _ADMIN_TIMEOUT = 60.0, 10.0  # seconds
 # In a file that is judged: the folder that it is judged in.
 FOLDER_WORD = "@FOLDER@"
 
 
 class EdgeError(Exception):
     """What is wrong with the edge of this host, and the fix."""
-
-
-class _Admin(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=10)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 class Caddy:
@@ -72,7 +61,7 @@ class Caddy:
 
     def running(self) -> Any:
         """What Caddy runs with, as JSON; None when it does not answer."""
-        connection = _Admin(str(self._paths.at(SOCKET)))
+        connection = UnixConnection(str(self._paths.at(SOCKET)), _ADMIN_TIMEOUT)
         try:
             connection.request("GET", "/config/")
             answer = connection.getresponse()

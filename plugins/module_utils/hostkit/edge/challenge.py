@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..certificates.x509 import CertificateError, read_certificates
 from ..command import NOT_FOUND, CommandResult, run_command
 from .caddy import EdgeError
 from .layout import ACME_ROOT, DATA, DNS_ENV, LEGO, USER, Paths
@@ -38,21 +38,18 @@ def renew(about: Mapping[str, Any], paths: Paths, run: Run = run_command) -> lis
         if before is None:
             _lego(about, paths, names, run, "run")
         else:
-            _lego(about, paths, names, run, "renew", "--days", str(days_left_to_renew(certificate, run)))
+            _lego(about, paths, names, run, "renew", "--days", str(days_left_to_renew(certificate)))
         if certificate.read_bytes() != before:
             renewed.append(str(names[0]))
     return renewed
 
 
-def days_left_to_renew(certificate: Path, run: Run) -> int:
+def days_left_to_renew(certificate: Path) -> int:
     """A third of the life of a certificate, in days: CAs make them ever shorter. 30 for one that cannot be read."""
-    done = run(["openssl", "x509", "-noout", "-dates", "-in", str(certificate)], timeout=60)
-    dates = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     try:
-        begin, end = (ssl.cert_time_to_seconds(dates[name]) for name in ("notBefore", "notAfter"))
-    except (KeyError, ValueError):
+        return max(1, round(read_certificates(certificate)[0].lifetime / 86400 / 3))
+    except (CertificateError, OSError):
         return 30
-    return max(1, round((end - begin) / 86400 / 3))
 
 
 def _lego(about: Mapping[str, Any], paths: Paths, names: list[str], run: Run, *verb: str) -> None:

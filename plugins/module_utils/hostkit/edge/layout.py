@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..certificates.storage import safe
+
 FOLDER = "/etc/hypercode/edge"
 CADDYFILE = f"{FOLDER}/Caddyfile"
 USERS = f"{FOLDER}/users.caddy"
@@ -37,26 +39,15 @@ class Paths:
 
     def stored(self, issuer: str, name: str) -> tuple[Path, Path]:
         """Certificate and key of a name, where Caddy keeps those of an issuer."""
-        safe = safe_name(name)
-        folder = self.at(f"{DATA}/caddy/certificates/{issuer}/{safe}")
-        return folder / f"{safe}.crt", folder / f"{safe}.key"
+        file = safe(name)
+        folder = self.at(f"{DATA}/caddy/certificates/{issuer}/{file}")
+        return folder / f"{file}.crt", folder / f"{file}.key"
 
     def from_lego(self, name: str) -> tuple[Path, Path]:
         """Certificate and key of a site that lego looks after."""
-        safe = name.replace("*", "_")
+        file = name.replace("*", "_")
         folder = self.at(f"{LEGO}/certificates")
-        return folder / f"{safe}.crt", folder / f"{safe}.key"
-
-
-def safe_name(name: str) -> str:
-    """A name as Caddy writes it in paths."""
-    return name.replace("*", "wildcard_")
-
-
-def issuer_of_ca(directory: str) -> str:
-    """The folder in which Caddy keeps the certificates of a CA, from the address of the CA's directory."""
-    rest = directory.partition("://")[2].rstrip("/")
-    return rest.lower().replace("/", "-").replace(":", "-")
+        return folder / f"{file}.crt", folder / f"{file}.key"
 
 
 def caddy_unit(binary: str, drain_timeout: int) -> str:

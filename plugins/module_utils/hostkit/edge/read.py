@@ -9,11 +9,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..certificates.directories import LETS_ENCRYPT
 from ..finding import ERROR, Finding
 from ..firewall.words import Reader
 from .names import hostname, is_public
 from .read_dns import read_challenge
-from .settings import ACME, ACME_DNS, FILES, LETS_ENCRYPT, MODES, Pairs, Route, Settings, Site
+from .settings import ACME, ACME_DNS, FILES, MODES, Pairs, Route, Settings, Site
 
 _SITE_KEYS = (
     *("name", "aliases", "certificate", "certificate_file", "key_file", "auth", "body_limit", "headers", "routes"),

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..certificates.directories import LETS_ENCRYPT
+
 ACME, ACME_DNS, INTERNAL, FILES = "acme", "acme_dns", "internal", "files"
 MODES = (ACME, ACME_DNS, INTERNAL, FILES)
-LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 Pairs = tuple[tuple[str, str], ...]
 

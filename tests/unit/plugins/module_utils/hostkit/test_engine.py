@@ -186,7 +186,7 @@ def test_not_root(stack: SmallStack, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_connection: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(module._Connection, "connect", refuse)
+    monkeypatch.setattr(module.UnixConnection, "connect", refuse)
     with pytest.raises(EngineError, match=r"Only root may talk to Docker.*Fix: run it with sudo"):
         stack.engine.version()
 

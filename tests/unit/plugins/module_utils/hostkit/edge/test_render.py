@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.storage import ca_folder
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge import layout, render
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.caddy import Caddy
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.read import read_settings
@@ -176,8 +177,5 @@ def test_what_others_watch() -> None:
 
 
 def test_the_folder_of_a_ca_is_the_one_that_caddy_makes() -> None:
-    assert (
-        layout.issuer_of_ca("https://acme-v02.api.letsencrypt.org/directory")
-        == "acme-v02.api.letsencrypt.org-directory"
-    )
-    assert layout.issuer_of_ca("https://192.0.2.1:14000/dir") == "192.0.2.1-14000-dir"
+    assert ca_folder("https://acme-v02.api.letsencrypt.org/directory") == "acme-v02.api.letsencrypt.org-directory"
+    assert ca_folder("https://192.0.2.1:14000/dir") == "192.0.2.1-14000-dir"

@@ -25,6 +25,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.read
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.sync import Synced, sync
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.upstreams import addresses, upstream_file
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import EngineError
+from fakes.certificates import DAY, NOW, issue
 
 
 def container(service: str, address: str, status: str = "running", health: str = "", **more: Any) -> dict[str, Any]:
@@ -253,7 +254,7 @@ def test_lego_gets_what_is_missing_and_its_words_hold_no_secret(tmp_path: Path) 
 
 
 def test_renewal_comes_when_a_third_is_left(tmp_path: Path) -> None:
-    dates = "notBefore=Nov  1 00:00:00 2026 GMT\nnotAfter=Dec 16 00:00:00 2026 GMT\n"
-    days = challenge.days_left_to_renew(tmp_path, lambda _argv, **_options: CommandResult(0, dates))
-    assert days == 15
-    assert challenge.days_left_to_renew(tmp_path, lambda _argv, **_options: CommandResult(1)) == 30
+    certificate = tmp_path / "a.crt"
+    certificate.write_text(issue(begin=NOW, end=NOW + 45 * DAY).pem, encoding="ascii")
+    assert challenge.days_left_to_renew(certificate) == 15
+    assert challenge.days_left_to_renew(tmp_path) == 30

@@ -1,0 +1,22 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""HTTP over a socket of the file system, as Docker and Caddy speak it."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """A connection to the program that listens on ``path``. ``timeout`` in seconds, for each answer."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect. OSError when nobody listens, or this user may not."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
