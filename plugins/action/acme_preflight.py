@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.x509 import is_address
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.addresses import is_address
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, errors, summary, warnings
 from ansible_collections.hypercode.deploy.plugins.modules.acme_preflight import ARGUMENTS
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.acme_network import fetch_within, lookup_with

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.addresses import is_address
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.inventory_selection import (
     EXAMPLE,
     KNOWN_HOSTS,
@@ -18,7 +19,7 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.inventory_selecti
 )
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding import host_key
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.host_key import HostKey
-from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.reach import Target, is_address, normal
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.onboarding.reach import Target, normal
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_command.inventory import Inventory
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store import files
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.layout import shown

@@ -49,14 +49,6 @@ def normal(host: str) -> str:
         return text.lower().rstrip(".")
 
 
-def is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def resolve(host: str, port: int) -> Target:
     """What a name stands for. Raises StoreError when it stands for nothing."""
     try:

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..addresses import is_address
+
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----")
 _INTEGER, _OID, _UTC, _LONG_TIME, _SEQUENCE, _SET = 0x02, 0x06, 0x17, 0x18, 0x30, 0x31
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
@@ -178,12 +180,3 @@ def _alternative_names(data: bytes) -> Iterator[str]:
                 yield value.decode("latin-1").lower()
             elif tag == _IP_ADDRESS:
                 yield str(ipaddress.ip_address(value))
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is an IP address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+
+from ..addresses import is_address
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 # Names that nobody can own: RFC 2606, RFC 6762, RFC 8375, and what ICANN keeps for private use.
@@ -37,12 +38,4 @@ def hostname(value: object) -> str:
 def is_public(name: str) -> bool:
     """Whether a public CA could give a certificate for it."""
     rest = name.removeprefix("*.")
-    return "." in rest and not _is_address(rest) and rest.rpartition(".")[2] not in _PRIVATE
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return "." in rest and not is_address(rest) and rest.rpartition(".")[2] not in _PRIVATE
