@@ -129,7 +129,7 @@ def test_caddy_gives_out_a_token_as_it_does_for_a_ca(lab: AcmeLab) -> None:
     fetch = fetch_within(5)
     for name in (APP, "new.example.com"):
         answer = fetch("127.0.0.1", lab.ports["http"], name, f"{token.PATH}{text}")
-        assert answer.body == token.proof_of(text)
+        assert answer.body == token.proof_of(text), answer
     assert fetch("127.0.0.1", lab.ports["http"], "other.example.com", f"{token.PATH}{text}").body == ""
     token.take_away([*files, "/etc/hostname"], text, lab.caddy())
     assert kept(lab) == before
