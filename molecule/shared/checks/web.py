@@ -92,6 +92,8 @@ class Load:
     sent: int = 0
     again: int = 0
     """Requests that were closed before any answer, and were sent once more, as RFC 9110 (9.2.2) lets a client do."""
+    longest: float = 0.0
+    """The longest that a request took, in seconds."""
     failures: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _end: threading.Event = field(default_factory=threading.Event)
@@ -124,6 +126,7 @@ class Load:
                 number = self.sent
                 self.sent += 1
             time.sleep(max(0.0, began + number / self.rate - time.monotonic()))
+            asked = time.monotonic()
             try:
                 try:
                     status = self._ask(context)
@@ -135,6 +138,7 @@ class Load:
                     self._failed(f"{number}: {status}")
             except (OSError, http.client.HTTPException) as error:
                 self._failed(f"{number}: {type(error).__name__} {error}")
+            self.longest = max(self.longest, time.monotonic() - asked)
 
     def _ask(self, context: ssl.SSLContext) -> int:
         with self.site.connect(context) as secured:

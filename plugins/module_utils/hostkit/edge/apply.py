@@ -23,7 +23,7 @@ from ..units import Systemd, WantedUnit, apply_units
 from . import bridge, challenge, layout, render
 from .caddy import Caddy, EdgeError
 from .settings import ACME_DNS, FILES, Settings
-from .sync import locked, wanted_files, write_upstreams
+from .sync import locked, remove_upstreams, wanted_files, write_upstreams
 from .tree import UNITS, dns_environment, texts, to_judge, wanted_tree
 from .upstreams import upstream_files
 
@@ -70,7 +70,7 @@ class Edge:
             raise EdgeError(f"{self.settings.binary} is not on {self.host}. Fix: see that edge_source can be installed")
         version = version or NEWEST
         self._add_user()
-        self._obtain()
+        self._obtain(version)
         found = self._planks()
         self._bring(version, found)
         if found and not self.check_mode:
@@ -85,7 +85,7 @@ class Edge:
         units = [WantedUnit(name, enabled=False, state="stopped", if_present=True) for name in _OURS]
         plans = apply_units(units, self.systemd, host=self.host, check_mode=self.check_mode)
         self.result.actions += [f"{step} {item.wanted.name}" for item in plans for step in item.steps]
-        upstreams = sorted(self.paths.at(layout.UPSTREAMS).glob("*.caddy"))
+        upstreams = sorted(self.paths.at(layout.UPSTREAMS).glob("*"))
         tree = Tree(name="edge", absent=tuple(f"{layout.UPSTREAMS}/{path.name}" for path in upstreams))
         plan = apply_tree(tree, HostRoot(self.paths.root), check_mode=self.check_mode, run=_never)
         self._note(plan)
@@ -106,7 +106,7 @@ class Edge:
             if done.code:
                 raise EdgeError(f"The user {layout.USER} cannot be made on {self.host}: {done.stderr.strip()}")
 
-    def _obtain(self) -> None:
+    def _obtain(self, version: render.Version) -> None:
         """Certificates through DNS have to be there before Caddy is told of them."""
         sites = self.settings.with_mode(ACME_DNS)
         missing = [site for site in sites if not self.paths.from_lego(site.name)[0].exists()]
@@ -124,7 +124,7 @@ class Edge:
         if self.settings.acme_ca_root:
             write_file(self.paths.at(layout.ACME_ROOT), (self.settings.acme_ca_root.rstrip() + "\n").encode())
         try:
-            challenge.obtain(json.loads(render.manifest(self.settings)), self.paths, self.run)
+            challenge.obtain(json.loads(render.manifest(self.settings, version)), self.paths, self.run)
         finally:
             # Where no certificate came, the secret of the DNS provider is not to stay alone. Where one came, they are
             # written again as files of this role, which go when they are not wanted any more.
@@ -145,11 +145,12 @@ class Edge:
 
     def _bring(self, version: render.Version, found: list[bridge.Plank]) -> None:
         """Write what is wanted and have Caddy serve it; put the old files back where it does not take them."""
+        live = render.reads_addresses(version)
         try:
-            upstreams = wanted_files(self.engine, self.settings.project, self.settings.upstreams)[0]
+            upstreams = wanted_files(self.engine, self.settings.project, self.settings.upstreams, live=live)[0]
         except EngineError:
             # Docker comes later, or is down: nowhere to send requests to, until the follower knows better.
-            upstreams = upstream_files(self.settings.upstreams, {})
+            upstreams = upstream_files(self.settings.upstreams, {}, live=live)
         wanted = texts(self.settings, version, bridge.folders(found))
         old = {path: self._read(path) for path in (layout.CADDYFILE, layout.USERS)}
         if not self.check_mode:
@@ -165,9 +166,12 @@ class Edge:
             self._note(plan)
             if not self.check_mode:
                 changed = write_upstreams(self.paths, upstreams)
-                self.result.actions += [f"write {layout.UPSTREAMS}/{name}" for name in changed]
+                self.result.actions += [f"write the addresses of {name}" for name in changed]
             try:
                 self._serve(plan)
+                if not self.check_mode:
+                    gone = remove_upstreams(self.paths, upstreams)
+                    self.result.actions += [f"remove the addresses of {name}" for name in gone]
             except EdgeError:
                 for path, text in old.items():
                     if text is not None:

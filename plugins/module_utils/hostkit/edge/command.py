@@ -13,6 +13,7 @@ from .caddy import Caddy, EdgeError
 from .challenge import renew
 from .follow import Follower, docker_events
 from .layout import Paths
+from .render import RETRY_SECONDS
 from .sync import read_manifest, sync
 
 NOTHING = "hypercode: this host has no edge. Next: set edge_sites and run site.yml"
@@ -36,10 +37,10 @@ def _sync(_arguments: argparse.Namespace, host: Any) -> int:
         print(NOTHING)
         return 0
     for name in synced.changed:
-        print(f"new address  {name.removesuffix('.caddy')}")
+        print(f"new address  {name}")
     for name in synced.missing:
-        print(f"no container {name}: it is answered with 503 until one runs")
-    print("Caddy has loaded it" if synced.reloaded else "Caddy has it already, or reads it when it starts")
+        print(f"no container {name}: requests wait {RETRY_SECONDS} seconds for one, then are refused")
+    print("Caddy has loaded it" if synced.reloaded else "Caddy needs no reload")
     return 1 if synced.missing else 0
 
 

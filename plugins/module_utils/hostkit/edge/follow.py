@@ -17,9 +17,9 @@ EVENTS = ("start", "die", "health_status", "pause", "unpause", "rename", "destro
 # Something is looked at this often even when nothing is heard: a network that was changed by hand tells nobody.
 PATIENCE = 60.0
 PAUSE = 2.0
-# Several containers that start together are one change. One that dies over and over is followed ever more slowly, since
-# each reload ends what is streamed after the drain time.
-SETTLE, SLOWEST = 0.3, 10.0
+# Several containers that start together are one change. One that dies over and over is followed ever more slowly where
+# that takes reloads, since each ends what is streamed after the drain time.
+SETTLE, SLOWEST = 0.1, 10.0
 CALM = 30.0
 
 
@@ -67,10 +67,11 @@ class Follower:
         if synced is None:
             self._tell("this host has no edge. Fix: apply the role edge, or systemctl disable --now hypercode-edge")
             return
-        if synced.changed or synced.reloaded:
+        if synced.reloaded:
             self._changes.append(self.clock())
-            names = ", ".join(name.removesuffix(".caddy") for name in synced.changed) or "nothing"
-            self._tell(f"new addresses: {names}" + ("; Caddy has them" if synced.reloaded else ""), again=True)
+        if synced.changed or synced.reloaded:
+            names = ", ".join(synced.changed) or "nothing"
+            self._tell(f"new addresses: {names}" + ("; Caddy was reloaded" if synced.reloaded else ""), again=True)
         if synced.missing:
             self._tell(f"no container runs for {', '.join(synced.missing)}")
 

@@ -24,6 +24,7 @@ LOG_VARIABLE = "HYPERCODE_EDGE_LOG"
 RETRY_SECONDS = 5
 _NEW = (2, 7)
 _BASIC_AUTH = (2, 8)
+_FILE_PLACEHOLDERS = (2, 8)
 
 
 class Lines(list[str]):
@@ -47,6 +48,11 @@ def quoted(text: str) -> str:
     """A word of a Caddyfile that may hold anything printable."""
     escaped = text.replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def reads_addresses(version: Version) -> bool:
+    """Whether Caddy takes the address of a service from a file at each request."""
+    return version >= _FILE_PLACEHOLDERS
 
 
 def caddyfile(settings: Settings, version: Version, bridges: Mapping[str, str] | None = None) -> str:
@@ -258,11 +264,12 @@ def certificates(settings: Settings) -> str:
     return json.dumps(wanted, indent=2) + "\n"
 
 
-def manifest(settings: Settings) -> str:
+def manifest(settings: Settings, version: Version) -> str:
     """What the commands on the host need to know, as JSON."""
     about: dict[str, Any] = {
         "binary": settings.binary,
         "project": settings.project,
+        "live": reads_addresses(version),
         "upstreams": {name: list(ports) for name, ports in settings.upstreams.items()},
         "dns": [list(site.names) for site in settings.with_mode(ACME_DNS)],
         "dns_provider": settings.dns.provider if settings.dns else "",

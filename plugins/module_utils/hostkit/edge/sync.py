@@ -15,14 +15,14 @@ from ..engine import Engine
 from ..files import read_file, write_file
 from .caddy import Caddy, EdgeError
 from .layout import MANIFEST, UPSTREAMS, Paths
-from .upstreams import addresses, upstream_files
+from .upstreams import addresses, service_of, upstream_files
 
 LOCK = "/run/hypercode-edge.lock"
 
 
 @dataclass(frozen=True)
 class Synced:
-    """What was done: files that changed, services that no container stands for, and whether Caddy loaded anything."""
+    """What was done: services with new addresses, those that no container stands for, whether Caddy loaded anything."""
 
     changed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -42,28 +42,37 @@ def read_manifest(paths: Paths) -> dict[str, Any] | None:
         raise EdgeError(f"{MANIFEST} is damaged. Fix: apply the role edge again (site.yml --tags edge)") from error
 
 
-def wanted_files(engine: Engine, project: str, upstreams: Mapping[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+def wanted_files(
+    engine: Engine, project: str, upstreams: Mapping[str, Any], *, live: bool
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """The files as they have to be, by name, and the services that no running container stands for."""
     places = addresses(engine.containers(project))
-    return upstream_files(upstreams, places), tuple(name for name in upstreams if not places.get(name))
+    return upstream_files(upstreams, places, live=live), tuple(name for name in upstreams if not places.get(name))
 
 
 def write_upstreams(paths: Paths, wanted: Mapping[str, str]) -> tuple[str, ...]:
-    """Write what differs, whole; remove what no route leads to any more. The names of what changed."""
+    """Write what differs, each file whole. The services of which something changed.
+
+    First the addresses, then the snippets that name their files: Caddy takes a file that is not there for this host.
+    """
     folder = paths.at(UPSTREAMS)
     folder.mkdir(parents=True, exist_ok=True)
     changed = []
-    for name, text in wanted.items():
+    for name, text in sorted(wanted.items(), key=lambda item: item[0].endswith(".caddy")):
         path = folder / name
         if path.is_file() and read_file(path) == text.encode():
             continue
         write_file(path, text.encode())
-        changed.append(name)
-    for path in sorted(folder.glob("*.caddy")):
-        if path.name not in wanted:
-            path.unlink(missing_ok=True)
-            changed.append(path.name)
-    return tuple(changed)
+        changed.append(service_of(name))
+    return tuple(dict.fromkeys(changed))
+
+
+def remove_upstreams(paths: Paths, wanted: Mapping[str, str]) -> tuple[str, ...]:
+    """Remove the files that Caddy, which has loaded what is wanted, does not read any more. Their services."""
+    gone = [path for path in sorted(paths.at(UPSTREAMS).glob("*")) if path.name not in wanted and path.is_file()]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    return tuple(dict.fromkeys(service_of(path.name) for path in gone))
 
 
 @contextmanager
@@ -87,6 +96,9 @@ def sync(engine: Engine, paths: Paths | None = None, caddy: Caddy | None = None)
         return None
     caddy = caddy or Caddy(str(about["binary"]), paths)
     with locked(paths):
-        wanted, missing = wanted_files(engine, str(about["project"]), about["upstreams"])
+        live = bool(about.get("live"))
+        wanted, missing = wanted_files(engine, str(about["project"]), about["upstreams"], live=live)
         changed = write_upstreams(paths, wanted)
-        return Synced(changed, missing, caddy.settle())
+        reloaded = caddy.settle()
+        gone = remove_upstreams(paths, wanted)
+        return Synced(tuple(dict.fromkeys((*changed, *gone))), missing, reloaded)

@@ -25,7 +25,7 @@ def texts(settings: Settings, version: render.Version, bridges: Mapping[str, str
         layout.CADDYFILE: render.caddyfile(settings, version, bridges),
         layout.USERS: render.users_file(settings, version),
         layout.CERTIFICATES: render.certificates(settings),
-        layout.MANIFEST: render.manifest(settings),
+        layout.MANIFEST: render.manifest(settings, version),
         f"{UNITS}/{layout.CADDY_UNIT}": layout.caddy_unit(settings.binary, settings.drain_timeout),
         f"{UNITS}/{layout.FOLLOW_UNIT}": layout.follow_unit(),
         f"{UNITS}/{WATCH_UNIT}": watch_unit(),

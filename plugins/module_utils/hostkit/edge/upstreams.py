@@ -1,6 +1,10 @@
 # Copyright: the hypercode.deploy authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where the containers of a service are, as a small file that the Caddyfile imports."""
+"""Where the containers of a service are, as small files that Caddy reads.
+
+From version 2.8 on Caddy reads an address from a file at each request: a container that moves costs no reload, and a
+request that finds nobody waits for the next address. Before 2.8 the address stands in the Caddyfile itself.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,17 @@ from typing import Any
 from ..compose.policy import SERVICE_LABEL
 from ..stack_state import ONEOFF_LABEL
 from ..stack_state import SERVICE_LABEL as COMPOSE_LABEL
+from .layout import UPSTREAMS
 from .render import RETRY_SECONDS
 from .settings import upstream_name
 
 # For a container that has the network of the host.
 _HOST = "127.0.0.1"
+# Addresses that a service has at least, the same one twice if need be: a second container, as in a rollout, is then no
+# change for Caddy.
+_SLOTS = 2
+# What stands where nothing runs: no other program of the host can be reached by it, and it is refused at once.
+NOBODY = "unix//run/caddy/nobody"
 
 
 def addresses(containers: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -49,20 +59,34 @@ def _address(container: Mapping[str, Any]) -> str:
     return ""
 
 
-def upstream_file(service: str, ports: Sequence[int], places: Sequence[str]) -> str:
-    """The file of one service. Without an address Caddy answers 503 there, and serves all else."""
+def upstream_files(
+    wanted: Mapping[str, Sequence[int]], places: Mapping[str, Sequence[str]], *, live: bool
+) -> dict[str, str]:
+    """The files of all services that a route leads to, by file name. ``live``: Caddy reads addresses from files."""
+    found = {}
+    for service, ports in sorted(wanted.items()):
+        where = places.get(service, ())
+        if live:
+            # Too few are given out again from the first: each place of the Caddyfile has somebody.
+            count = max(_SLOTS, len(where))
+            slots = {f"{service}.{number}": where[number % len(where)] if where else NOBODY for number in range(count)}
+            found |= slots
+            where = [f"{{file.{UPSTREAMS}/{slot}}}" for slot in slots]
+        found[f"{service}.caddy"] = _snippets(service, ports, where)
+    return found
+
+
+def _snippets(service: str, ports: Sequence[int], where: Sequence[str]) -> str:
+    """What the Caddyfile imports. Without an address Caddy answers 503 there, and serves all else."""
     lines = [f"# Where {service} is now. Written by `hypercode edge sync`."]
     for port in ports:
         lines.append(f"({upstream_name(service, port)}) {{")
-        if places:
-            lines += ["\tto " + " ".join(f"{place}:{port}" for place in places), f"\tlb_try_duration {RETRY_SECONDS}s"]
+        if where:
+            lines += ["\tto " + " ".join(f"{place}:{port}" for place in where), f"\tlb_try_duration {RETRY_SECONDS}s"]
         lines.append("}")
     return "\n".join(lines) + "\n"
 
 
-def upstream_files(wanted: Mapping[str, Sequence[int]], places: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """The files of all services that a route leads to, by file name."""
-    return {
-        f"{service}.caddy": upstream_file(service, ports, places.get(service, ()))
-        for service, ports in sorted(wanted.items())
-    }
+def service_of(file: str) -> str:
+    """The service that a file of this folder is about."""
+    return file.rpartition(".")[0]

@@ -51,8 +51,8 @@ def settings(**options: Any) -> Settings:
     return found
 
 
-def judged(caddy: Caddy, wanted: Settings, tmp_path: Path) -> str:
-    upstreams = upstream_files(wanted.upstreams, {"app": ["172.18.0.2", "[2001:db8::2]"]})
+def judged(caddy: Caddy, wanted: Settings, tmp_path: Path, *, live: bool = True) -> str:
+    upstreams = upstream_files(wanted.upstreams, {"app": ["172.18.0.2", "[2001:db8::2]"]}, live=live)
     return caddy.judge(to_judge(wanted, texts(wanted, NEW, {}), upstreams, layout.Paths(tmp_path)), tmp_path)
 
 
@@ -61,7 +61,7 @@ def adapted(caddy: Caddy, wanted: Settings, tmp_path: Path, bridges: dict[str, s
     for path, text in texts(wanted, NEW, bridges or {}).items():
         paths.at(path).parent.mkdir(parents=True, exist_ok=True)
         paths.at(path).write_text(text, encoding="utf-8")
-    for name, text in upstream_files(wanted.upstreams, {"app": ["172.18.0.2"]}).items():
+    for name, text in upstream_files(wanted.upstreams, {"app": ["172.18.0.2"]}, live=False).items():
         (paths.at(layout.UPSTREAMS)).mkdir(exist_ok=True)
         (paths.at(layout.UPSTREAMS) / name).write_text(text, encoding="utf-8")
     return Caddy(caddy.binary, paths).adapted()
@@ -173,7 +173,7 @@ def test_what_others_watch() -> None:
     wanted = json.loads(render.certificates(settings()))
     assert wanted[0]["names"] == ["xn--bcher-kva.test", "www.app.test"]
     assert [item["mode"] for item in wanted] == ["internal", "acme"]
-    assert json.loads(render.manifest(settings()))["upstreams"] == {"app": [8000, 9000], "other": [80]}
+    assert json.loads(render.manifest(settings(), NEW))["upstreams"] == {"app": [8000, 9000], "other": [80]}
 
 
 def test_the_folder_of_a_ca_is_the_one_that_caddy_makes() -> None:

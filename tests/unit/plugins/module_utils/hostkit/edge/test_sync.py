@@ -23,7 +23,11 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.cadd
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.follow import Follower
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.read import read_settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.sync import Synced, sync
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.upstreams import addresses, upstream_file
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.upstreams import (
+    NOBODY,
+    addresses,
+    upstream_files,
+)
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import EngineError
 from fakes.certificates import DAY, NOW, issue
 
@@ -58,8 +62,27 @@ def test_a_container_in_the_hosts_network_is_at_the_host() -> None:
 
 
 def test_a_service_without_a_container_leads_nowhere() -> None:
-    assert "to " not in upstream_file("app", [80], []).replace("(to-app-80) {", "")
-    assert "\tto 10.0.0.1:80 10.0.0.2:80\n" in upstream_file("app", [80], ["10.0.0.1", "10.0.0.2"])
+    assert "\tto " not in upstream_files({"app": [80]}, {}, live=False)["app.caddy"]
+    found = upstream_files({"app": [80]}, {}, live=True)
+    assert (found["app.0"], found["app.1"]) == (NOBODY, NOBODY)
+
+
+def test_an_old_caddy_is_given_addresses_and_a_new_one_files() -> None:
+    places = {"app": ["10.0.0.1", "10.0.0.2"]}
+    assert "\tto 10.0.0.1:80 10.0.0.2:80\n" in upstream_files({"app": [80]}, places, live=False)["app.caddy"]
+    found = upstream_files({"app": [80]}, places, live=True)
+    folder = layout.UPSTREAMS
+    assert f"\tto {{file.{folder}/app.0}}:80 {{file.{folder}/app.1}}:80\n" in found["app.caddy"]
+    assert (found["app.0"], found["app.1"]) == ("10.0.0.1", "10.0.0.2")
+
+
+def test_one_two_or_no_container_are_the_same_to_a_new_caddy() -> None:
+    """What Caddy has loaded does not change: no reload."""
+    some = [upstream_files({"app": [80]}, {"app": places}, live=True) for places in ([], ["a"], ["b"], ["a", "b"])]
+    assert len({found["app.caddy"] for found in some}) == 1
+    assert [found["app.1"] for found in some] == [NOBODY, "a", "b", "b"]
+    more = upstream_files({"app": [80]}, {"app": ["a", "b", "c"]}, live=True)
+    assert [more[f"app.{number}"] for number in range(3)] == ["a", "b", "c"]
 
 
 class Engine:
@@ -86,7 +109,7 @@ class Told(Caddy):
 @pytest.fixture
 def paths(tmp_path: Path) -> layout.Paths:
     found = layout.Paths(tmp_path)
-    about = {"binary": "caddy", "project": "shop", "upstreams": {"app": [80], "lost": [81]}}
+    about = {"binary": "caddy", "project": "shop", "live": True, "upstreams": {"app": [80], "lost": [81]}}
     found.at(layout.MANIFEST).parent.mkdir(parents=True)
     found.at(layout.MANIFEST).write_text(json.dumps(about), encoding="utf-8")
     return found
@@ -94,14 +117,33 @@ def paths(tmp_path: Path) -> layout.Paths:
 
 def test_only_what_differs_is_written(paths: layout.Paths) -> None:
     engine, caddy = Engine(), Told("caddy")
-    assert sync(engine, paths, caddy) == Synced(("app.caddy", "lost.caddy"), ("lost",), reloaded=True)  # type: ignore[arg-type]
+    assert sync(engine, paths, caddy) == Synced(("app", "lost"), ("lost",), reloaded=True)  # type: ignore[arg-type]
     (paths.at(layout.UPSTREAMS) / "old.caddy").write_text("", encoding="utf-8")
     engine.found = [container("app", "10.0.0.8")]
     done = sync(engine, paths, caddy)  # type: ignore[arg-type]
     assert done is not None
-    assert done.changed == ("app.caddy", "old.caddy")
-    assert "to 10.0.0.8:80" in (paths.at(layout.UPSTREAMS) / "app.caddy").read_text(encoding="utf-8")
-    assert sorted(path.name for path in paths.at(layout.UPSTREAMS).iterdir()) == ["app.caddy", "lost.caddy"]
+    assert done.changed == ("app", "old")
+    assert (paths.at(layout.UPSTREAMS) / "app.1").read_text(encoding="utf-8") == "10.0.0.8"
+    names = sorted(path.name for path in paths.at(layout.UPSTREAMS).iterdir())
+    assert names == ["app.0", "app.1", "app.caddy", "lost.0", "lost.1", "lost.caddy"]
+
+
+def test_a_file_is_there_before_caddy_looks_and_until_it_does_not_any_more(paths: layout.Paths) -> None:
+    """Caddy would take a file that is not there for this host itself."""
+    seen: list[list[str]] = []
+
+    class Looking(Caddy):
+        def settle(self, *, force: bool = False) -> bool:
+            seen.append(sorted(path.name for path in paths.at(layout.UPSTREAMS).glob("app*")))
+            return True
+
+    engine = Engine()
+    engine.found = [container("app", f"10.0.0.{number}") for number in (1, 2, 3)]
+    sync(engine, paths, Looking("caddy"))  # type: ignore[arg-type]
+    engine.found.pop()
+    sync(engine, paths, Looking("caddy"))  # type: ignore[arg-type]
+    assert seen == [["app.0", "app.1", "app.2", "app.caddy"]] * 2
+    assert not (paths.at(layout.UPSTREAMS) / "app.2").exists()
 
 
 def test_a_host_without_an_edge_is_left_alone(tmp_path: Path) -> None:
@@ -165,7 +207,7 @@ def test_each_event_is_followed_by_a_look_and_trouble_by_another_try() -> None:
 
     def look() -> Synced:
         looks.append("look")
-        return Synced(("app.caddy",), reloaded=True)
+        return Synced(("app",), reloaded=True)
 
     def events() -> Iterator[bool]:
         looks.append("listen")
@@ -176,8 +218,17 @@ def test_each_event_is_followed_by_a_look_and_trouble_by_another_try() -> None:
     Follower(look, events, said.append, naps.append, lambda: 0.0).run(rounds=2)
     assert looks == ["listen", "look", "look", "look", "listen"]
     assert said[-1] == "hypercode edge: Docker is not running here"
-    # What comes over and over is followed ever more slowly.
+    # What takes a reload over and over is followed ever more slowly.
     assert naps[0] < naps[1] <= 10
+
+
+def test_what_takes_no_reload_is_followed_at_once_however_often() -> None:
+    naps: list[float] = []
+    Follower(lambda: Synced(("app",)), lambda: iter([True] * 9), lambda _text: None, naps.append, lambda: 0.0).run(
+        rounds=1
+    )
+    assert set(naps) == {naps[0]}
+    assert naps[0] <= 0.1
 
 
 def test_the_same_trouble_is_told_once() -> None:
