@@ -97,6 +97,20 @@ options:
     description: Seconds that each dependency level has to get healthy.
     type: int
     default: 180
+  start_first:
+    description:
+      - Whether the new container of a service starts beside the old one, and takes over when it is ready.
+      - A service that cannot run twice is replaced in place. The plan says so, and why.
+    type: bool
+    default: false
+  min_healthy:
+    description: Seconds that a new container has to stay ready before it takes over from the old one.
+    type: int
+    default: 10
+  drain_timeout:
+    description: Seconds that an old container has at most to finish what it has begun. It gets no new request.
+    type: int
+    default: 30
   timeout:
     description: Seconds to wait for the whole rollout. It goes on when this passes.
     type: int
@@ -187,6 +201,9 @@ SPEC: dict[str, Any] = {
     "credentials": {"type": "list", "elements": "dict", "default": [], "no_log": False},
     "local_images": {"type": "list", "elements": "str", "default": []},
     "ready_timeout": {"type": "int", "default": 180},
+    "start_first": {"type": "bool", "default": False},
+    "min_healthy": {"type": "int", "default": 10},
+    "drain_timeout": {"type": "int", "default": 30},
     "timeout": {"type": "int", "default": 1800},
     "keep_releases": {"type": "int", "default": 5},
 }
@@ -217,6 +234,9 @@ def wanted_from(params: Mapping[str, Any]) -> deploy.Wanted:
     for name in ("ready_timeout", "timeout", "keep_releases"):
         if params[name] < 1:
             raise deploy.DeployError(f"{name} is {params[name]}. Nothing was changed. Fix: give a number above 0")
+    for name in ("min_healthy", "drain_timeout"):
+        if params[name] < 0:
+            raise deploy.DeployError(f"{name} is {params[name]}. Nothing was changed. Fix: give 0 or a number above it")
     return deploy.Wanted(
         model=params["compose"],
         services=params["services"],
@@ -235,6 +255,7 @@ def wanted_from(params: Mapping[str, Any]) -> deploy.Wanted:
             },
             "ready_timeout": params["ready_timeout"],
             "keep_releases": params["keep_releases"],
+            **{name: params[name] for name in ("start_first", "min_healthy", "drain_timeout")},
         },
     )
 

@@ -51,6 +51,8 @@ class DockerHost:
     # Called before each command; an answer replaces what would have happened.
     before: Callable[[list[str]], CommandResult | None] = lambda _argv: None
     on_sleep: Callable[[], None] = lambda: None
+    # The address of every container, in every network.
+    address: str = ""
     api: tuple[str, str] = ("1.24", "1.48")
     answers: bool = True
     _server: Any = None
@@ -197,7 +199,7 @@ class DockerHost:
                 "Healthcheck": {"Test": ["CMD-SHELL", f"probe --password {container.environment.get('PASSWORD', '')}"]},
             },
             "HostConfig": {"Memory": 2**30, "NanoCpus": 10**9, "RestartPolicy": {"Name": "on-failure"}},
-            "NetworkSettings": {"Networks": {name: {} for name in container.networks}},
+            "NetworkSettings": {"Networks": {name: {"IPAddress": self.address} for name in container.networks}},
         }
 
     # ---- the registry -------------------------------------------------------------------------------------------
@@ -267,8 +269,12 @@ class DockerHost:
         text = REFERENCE.sub(lambda m: "$" if m[0] == "$$" else values.get(m[1], ""), file.read_text(encoding="utf-8"))
         model = load(text)
         options = [word for word in rest if word.startswith("--")]
-        names = [word for word in rest if not word.startswith("--") and word != "never"]
+        scales = [rest[place + 1] for place, word in enumerate(rest) if word == "--scale"]
+        names = [word for word in rest if not word.startswith("--") and word != "never" and word not in scales]
         mine = [item for item in self.containers.values() if item.project == project and not item.oneoff]
+        if verb == "config":
+            hashes = {name: config_hash(model["services"][name]) for name in rest[1].split(",")}
+            return CommandResult(0, "".join(f"{name} {value}\n" for name, value in hashes.items()))
         if verb == "stop":
             for item in mine:
                 item.state = "exited"
@@ -279,7 +285,9 @@ class DockerHost:
                     self.containers.pop(item.id)
             return CommandResult(0)
         for name in names or list(model["services"]):
-            done = self._up(project, model, name, recreate="--no-recreate" not in options)
+            copies = next((int(word.partition("=")[2]) for word in scales if word.startswith(f"{name}=")), None)
+            copies = copies or (model["services"][name].get("deploy") or {}).get("replicas", 1)
+            done = self._up(project, model, name, recreate="--no-recreate" not in options, copies=copies)
             if done.code:
                 return done
         if "--remove-orphans" in options:
@@ -288,7 +296,7 @@ class DockerHost:
                     self.containers.pop(item.id, None)
         return CommandResult(0)
 
-    def _up(self, project: str, model: dict[str, Any], name: str, *, recreate: bool) -> CommandResult:
+    def _up(self, project: str, model: dict[str, Any], name: str, *, recreate: bool, copies: int = 1) -> CommandResult:
         service = model["services"][name]
         image = self.images.get(without_tag(service["image"]))
         if image is None:
@@ -311,11 +319,15 @@ class DockerHost:
                     "Labels": {f"{LABEL}project": project, f"{LABEL}network": key},
                 },
             )
-        config = hashlib.sha256(json.dumps(service, sort_keys=True).encode()).hexdigest()
+        config = config_hash(service)
         mine = [item for item in self.containers.values() if (item.project, item.service) == (project, name)]
         mine = [item for item in mine if not item.oneoff]
-        for surplus in mine[1:]:
+        # What is not as the file says goes first.
+        mine.sort(key=lambda item: (item.hash, item.image_id) != (config, image["Id"]))
+        for surplus in mine[copies:]:
             self.containers.pop(surplus.id)
+        for _further in range(copies - max(1, len(mine))):
+            self.add(project, name, service, image["Id"], config, networks)
         if mine:
             old = mine[0]
             same = (old.hash, old.image_id) == (config, image["Id"])
@@ -326,7 +338,8 @@ class DockerHost:
                     old.state, old.started, old.exit_code = "running", self.now, 0
                 return CommandResult(0)
             self.containers.pop(old.id)
-        self.add(project, name, service, image["Id"], config, networks)
+        for _copy in range(copies):
+            self.add(project, name, service, image["Id"], config, networks)
         return CommandResult(0)
 
     def add(
@@ -381,6 +394,10 @@ class DockerHost:
         """Return the services that each `compose up` of a level named."""
         found = [words for words in self.words("compose", "up") if "--remove-orphans" not in words]
         return [words[words.index("never") + 1 :] for words in found]
+
+
+def config_hash(service: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(service, sort_keys=True).encode()).hexdigest()
 
 
 class NearEngine(Engine):

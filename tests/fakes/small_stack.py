@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,8 @@ class SmallStack:
 
     def __init__(self, root: Path, *, served: bool = False) -> None:
         self.docker = DockerHost()
+        # How many connections the edge has to the containers at these addresses.
+        self.connections: Callable[[Collection[str]], int] = lambda _addresses: 0
         self.engine: Engine = NearEngine(self.docker)
         if served:
             self.docker.serve()
@@ -91,6 +93,7 @@ class SmallStack:
     def rollout(self, store: Store, release: Release, engine: Engine, **options: Any) -> Rollout:
         """Make a rollout that works on the fake host; takes the place of the class where one is injected."""
         options |= {"run": self.docker, "clock": self.docker.clock, "sleep": self.docker.sleep, "poll_seconds": 2.0}
+        options["connections"] = self.connections
         return Rollout(store, release, engine, **options)
 
     def apply(self, release: Release) -> dict[str, Any]:

@@ -89,6 +89,9 @@ class Load:
     rate: float
     workers: int = 8
     most: int = 1_000_000
+    path: str = "/"
+    keep: bool = False
+    """Whether a worker keeps its connection, as browsers do."""
     sent: int = 0
     again: int = 0
     """Requests that were closed before any answer, and were sent once more, as RFC 9110 (9.2.2) lets a client do."""
@@ -119,6 +122,7 @@ class Load:
 
     def _work(self, began: float) -> None:
         context = self.site.context()
+        kept: list[ssl.SSLSocket] = []
         while not self._end.is_set():
             with self._lock:
                 if self.sent >= self.most:
@@ -129,20 +133,26 @@ class Load:
             asked = time.monotonic()
             try:
                 try:
-                    status = self._ask(context)
+                    status = self._ask(context, kept)
                 except (http.client.RemoteDisconnected, ConnectionResetError):
                     with self._lock:
                         self.again += 1
-                    status = self._ask(context)
+                    kept.clear()
+                    status = self._ask(context, kept)
                 if status != 200:
                     self._failed(f"{number}: {status}")
             except (OSError, http.client.HTTPException) as error:
+                kept.clear()
                 self._failed(f"{number}: {type(error).__name__} {error}")
             self.longest = max(self.longest, time.monotonic() - asked)
 
-    def _ask(self, context: ssl.SSLContext) -> int:
+    def _ask(self, context: ssl.SSLContext, kept: list[ssl.SSLSocket]) -> int:
+        if self.keep:
+            if not kept:
+                kept.append(self.site.connect(context))
+            return exchange(kept[0], self.site.name, self.path).status
         with self.site.connect(context) as secured:
-            return exchange(secured, self.site.name, "/").status
+            return exchange(secured, self.site.name, self.path).status
 
     @property
     def kinds(self) -> dict[str, int]:

@@ -26,7 +26,16 @@ LOCK_WAIT = 5.0
 # Who holds the lock for the moment that it takes to write a release.
 PREPARING = "a rollout that is being prepared"
 # What the controller may say anew about a release that stays as it is.
-SETTINGS = ("ready_timeout", "keep_releases", "local_images", "credentials", "package_rules")
+SETTINGS = (
+    "ready_timeout",
+    "keep_releases",
+    "start_first",
+    "min_healthy",
+    "drain_timeout",
+    "local_images",
+    "credentials",
+    "package_rules",
+)
 # What the first pull and the first start found out about a service; it counts for as long as the release does.
 RECORDED = ("image", "digest", "image_id", "config_hash", "python_packages", "watched_packages")
 

@@ -10,6 +10,7 @@ from typing import Any
 from .compose.envfile import EnvFileError, load_env
 from .release import Release
 from .release_networks import users_of
+from .start_first import in_place_reason
 from .wanted import Wanted, references_in
 
 ALL = "(all)"
@@ -34,7 +35,17 @@ def changes_between(current: Release, wanted: Wanted) -> dict[str, str]:
             changes[name] = f"replace: the value of {', '.join(used)} changed"
         elif name in on_changed:
             changes[name] = f"check: the network {on_changed[name]} changed"
+    if wanted.about.get("start_first"):
+        changes = {name: change + _how(name, change, new) for name, change in changes.items()}
     return dict(sorted(changes.items())) or {ALL: _whole(current, before, wanted, secrets)}
+
+
+def _how(name: str, change: str, services: Mapping[str, Any]) -> str:
+    """How a container is replaced: beside the old one, or in place and why."""
+    if not change.startswith("replace"):
+        return ""
+    reason = in_place_reason(name, services[name], services)
+    return f" (in place: {reason})" if reason else " (the new one starts first)"
 
 
 def changed_secrets(before: str, after: Mapping[str, str]) -> frozenset[str]:

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import stack_state
 from .command import CommandResult
+from .connections import connections_to
 from .credentials_apply import Keeper
 from .edge.command import sync_after_rollout
+from .edge.sync import mark_draining
 from .engine import Engine, run_docker
 from .journal import Journal
 from .readiness import Outcome, Waiter
@@ -24,6 +26,7 @@ from .release_networks import StaleNetwork, stale_networks, unused_outlets
 from .rollout_error import RolloutError
 from .rollout_report import Reporter
 from .stack_state import Row
+from .start_first_move import Mover
 
 COMPOSE_TIMEOUT = 900.0
 DEFAULT_READY_TIMEOUT = 180.0
@@ -42,6 +45,8 @@ class Tools:
     sleep: Callable[[float], None] = time.sleep
     poll_seconds: float = 1.0
     tell_edge: Callable[[Engine], str] = sync_after_rollout
+    mark_draining: Callable[[Sequence[str]], None] = mark_draining
+    connections: Callable[[Collection[str]], int] = connections_to
 
 
 @dataclass
@@ -77,11 +82,14 @@ class ReleaseStack:
         if self.keeper:
             self.keeper.tell_running()
         self.replace_networks()
+        mover = Mover(self) if self.about.get("start_first") else None
         for names in self.levels():
+            if mover:
+                mover.move(names)
             self.compose_up(names)
             outcome = self.wait_ready(names)
             if not outcome.is_good:
-                raise self._not_ready(outcome)
+                raise self.not_ready(outcome)
             self.journal.write("ready", services=names, seconds=round(outcome.seconds, 1))
             # Those who depend on them start next, and log in with the new secrets.
             if self.keeper:
@@ -103,7 +111,7 @@ class ReleaseStack:
             started = self._start_level(names, failures)
             outcome = self.wait_ready(started, first_crash_ends=False)
             if not outcome.is_good:
-                failures.append(self._not_ready(outcome))
+                failures.append(self.not_ready(outcome))
             down = {row.service for row in (*outcome.crashed, *outcome.late)}
             self._tell([name for name in started if name not in down], failures)
         try:
@@ -199,6 +207,12 @@ class ReleaseStack:
             self._compose_or_raise(f"start {', '.join(names)}", names, *UP)
             self.journal.write("up", services=names)
 
+    def compose_beside(self, names: Sequence[str], scale: Sequence[str]) -> None:
+        """Create further containers of these services beside those that are there, as many as ``scale`` says."""
+        self._remove_half_made(names)
+        what = f"start {', '.join(names)} beside what runs"
+        self._compose_or_raise(what, names, *UP, "--no-recreate", *scale)
+
     def _remove_half_made(self, names: Sequence[str]) -> None:
         """Remove what a killed Compose left under a name of its own: it is in the way of the next one."""
         found = stack_state.containers_by_service(self.tools.engine.containers(self.project))
@@ -259,20 +273,23 @@ class ReleaseStack:
         found = stack_state.read_rows(self.tools.engine, self.project, wanted)
         return [row for row in found if row.service in wanted]
 
+    @property
+    def ready_timeout(self) -> float:
+        return float(self.about.get("ready_timeout") or DEFAULT_READY_TIMEOUT)
+
     def wait_ready(self, names: Sequence[str], *, first_crash_ends: bool = True) -> Outcome:
         """Wait until each of the services is ready, or one cannot get there any more, or the time is over."""
-        timeout = float(self.about.get("ready_timeout") or DEFAULT_READY_TIMEOUT)
         tools = self.tools
-        waiter = Waiter(lambda: self.rows(names), timeout, tools.clock, tools.sleep, tools.poll_seconds)
+        waiter = Waiter(lambda: self.rows(names), self.ready_timeout, tools.clock, tools.sleep, tools.poll_seconds)
         return waiter.wait(first_crash_ends=first_crash_ends)
 
     def check_ready(self) -> None:
         """Wait until every service is ready, and change nothing. RolloutError says which is not, and why."""
         outcome = self.wait_ready(list(self.about["services"]))
         if not outcome.is_good:
-            raise self._not_ready(outcome)
+            raise self.not_ready(outcome)
 
-    def _not_ready(self, outcome: Outcome) -> RolloutError:
+    def not_ready(self, outcome: Outcome) -> RolloutError:
         return self.report.not_ready(self.project, outcome, self.redact)
 
 

@@ -13,14 +13,18 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import image_content_check
 from .compose.emit import emit
+from .connections import connections_to
 from .credentials_apply import Keeper, credentials_of, values_of
 from .credentials_exec import Teller, tell_program
+from .edge import layout
+from .edge.command import sync_after_rollout
+from .edge.sync import mark_draining
 from .engine import Engine, EngineError, run_docker
 from .image_content_cache import ContentCache
 from .image_content_check import ContentCheck
@@ -56,6 +60,7 @@ class Rollout:
     echo: Callable[[str], None] | None = None
     tell: Teller = tell_program
     stream: Stream = stream_command
+    connections: Callable[[Collection[str]], int] = connections_to
     journal: Journal = field(init=False)
     # The release that was in use when the move began.
     previous: Release | None = field(init=False, default=None)
@@ -66,7 +71,17 @@ class Rollout:
     def stack(self, release: Release | None = None, evidence: str = "") -> ReleaseStack:
         """Return the containers of a release, by default this one's; `evidence` is a folder inside of its evidence."""
         report = Reporter(self.engine, self.store.paths.evidence / self.release.id / evidence)
-        tools = Tools(self.engine, self.run, self.clock, self.sleep, self.poll_seconds)
+        edge = layout.Paths(self.store.paths.root)
+        tools = Tools(
+            self.engine,
+            self.run,
+            self.clock,
+            self.sleep,
+            self.poll_seconds,
+            tell_edge=lambda engine: sync_after_rollout(engine, edge),
+            mark_draining=lambda ids: mark_draining(ids, edge),
+            connections=self.connections,
+        )
         release = release or self.release
         stack = ReleaseStack(release, tools, self.journal, report, secret_texts=self._secret_texts())
         stack.keeper = self._keeper(stack, other=self.previous if release == self.release else self.release)

@@ -21,6 +21,9 @@ CLASS_LABEL = "hypercode.class"
 SERVICE_LABEL = "hypercode.service"
 CLASS_EXTENSION = "x-hypercode-class"
 KEEP_EXTENSION = "x-hypercode-keep"
+# Whether an update starts the new container beside the old one. It stays in the release: the rollout reads it.
+ROLLOUT_EXTENSION = "x-hypercode-rollout"
+START_FIRST, REPLACE = "start-first", "replace"
 
 HEALTHCHECK_KEYS = ("test", "interval", "timeout", "retries", "start_period", "start_interval")
 LIMIT_KEYS = ("cpus", "memory", "pids")
@@ -227,6 +230,14 @@ def unknown_keep(name: str, value: Any, path: str) -> Iterator[Finding]:
         if word not in KEEP_KEYS:
             message = f"{name}: keep has the unknown word {word!r}.{closest(str(word), KEEP_KEYS)}"
             yield error("option", message, f"use: {', '.join(KEEP_KEYS)}.", path, name)
+
+
+def unknown_rollout(name: str, value: Any, path: str) -> Iterator[Finding]:
+    """A finding where a service says something else than how it can be updated."""
+    known = (START_FIRST, REPLACE)
+    if value is not None and value not in known:
+        message = f"{name}: {ROLLOUT_EXTENSION} is {value!r}.{closest(str(value), known)}"
+        yield error("option", message, f"use: {', '.join(known)}.", path, name)
 
 
 def _check_values(path: str, values: Mapping[str, Any], health: Mapping[str, Any]) -> Iterator[Finding]:

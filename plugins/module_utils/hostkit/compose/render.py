@@ -22,6 +22,7 @@ from .order import CycleError, levels
 from .outlets import add_outlets
 from .policy import (
     KEEP_EXTENSION,
+    ROLLOUT_EXTENSION,
     Settings,
     check_settings,
     class_of,
@@ -31,6 +32,7 @@ from .policy import (
     merged,
     unknown_class,
     unknown_keep,
+    unknown_rollout,
 )
 from .project import Project, load_project
 from .release import jobs_of, set_images, summary
@@ -178,6 +180,8 @@ def apply_policy(
             findings.append(warning("class-missing", message, fix, f"services.{name}", name))
         path = f"services.{name}.{KEEP_EXTENSION}"
         findings.extend(unknown_keep(name, service.get(KEEP_EXTENSION), path))
+        rollout, path = service.get(ROLLOUT_EXTENSION), f"services.{name}.{ROLLOUT_EXTENSION}"
+        findings.extend(unknown_rollout(name, rollout, path))
         classes[name] = class_name
         if name in project.broken:
             continue

@@ -17,6 +17,7 @@ from .policy import (
     CLASS_LABEL,
     HEALTHCHECK_KEYS,
     LIMIT_KEYS,
+    ROLLOUT_EXTENSION,
     SECURITY_KEYS,
     SERVICE_LABEL,
     restart_text,
@@ -78,7 +79,7 @@ def repair_service(name: str, service: dict[str, Any], rules: Rules, repairs: Re
     repair.environment()
     repair.ports()
     repair.labels()
-    for key in [k for k in service if k.startswith("x-hypercode-")]:
+    for key in [k for k in service if k.startswith("x-hypercode-") and k != ROLLOUT_EXTENSION]:
         del service[key]
 
 

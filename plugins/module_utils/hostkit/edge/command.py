@@ -70,13 +70,13 @@ def _renew(_arguments: argparse.Namespace, _host: Any) -> int:
     return 0
 
 
-def sync_after_rollout(engine: Engine) -> str:
+def sync_after_rollout(engine: Engine, paths: Paths | None = None) -> str:
     """Tell Caddy of a release that has come up. What went wrong, or nothing: a release does not fail for it.
 
     The follower tries again at each event.
     """
     try:
-        sync(engine)
+        sync(engine, paths)
     except (EdgeError, EngineError, FileError, OSError) as error:
         return str(error)
     return ""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,8 @@ from .layout import MANIFEST, UPSTREAMS, Paths
 from .upstreams import addresses, service_of, upstream_files
 
 LOCK = "/run/hypercode-edge.lock"
+# The ids of containers that get no new request. After a boot nothing drains: then it is gone.
+DRAINING = "/run/hypercode-edge.draining"
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,10 @@ def read_manifest(paths: Paths) -> dict[str, Any] | None:
 
 
 def wanted_files(
-    engine: Engine, project: str, upstreams: Mapping[str, Any], *, live: bool
+    engine: Engine, project: str, upstreams: Mapping[str, Any], *, live: bool, draining: Collection[str] = ()
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The files as they have to be, by name, and the services that no running container stands for."""
-    places = addresses(engine.containers(project))
+    places = addresses(engine.containers(project), draining)
     return upstream_files(upstreams, places, live=live), tuple(name for name in upstreams if not places.get(name))
 
 
@@ -75,6 +77,24 @@ def remove_upstreams(paths: Paths, wanted: Mapping[str, str]) -> tuple[str, ...]
     return tuple(dict.fromkeys(service_of(path.name) for path in gone))
 
 
+def mark_draining(ids: Sequence[str], paths: Paths | None = None) -> None:
+    """Say which containers get no new request from the next `sync` on; none ends it. Raises FileError."""
+    path = (paths or Paths()).at(DRAINING)
+    if not ids:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, "\n".join(ids).encode())
+
+
+def read_draining(paths: Paths) -> frozenset[str]:
+    """The ids that are marked."""
+    try:
+        return frozenset(paths.at(DRAINING).read_text(encoding="ascii").split())
+    except FileNotFoundError:
+        return frozenset()
+
+
 @contextmanager
 def locked(paths: Paths) -> Iterator[None]:
     """One at a time: a rollout, the follower and the role may come together."""
@@ -97,7 +117,9 @@ def sync(engine: Engine, paths: Paths | None = None, caddy: Caddy | None = None)
     caddy = caddy or Caddy(str(about["binary"]), paths)
     with locked(paths):
         live = bool(about.get("live"))
-        wanted, missing = wanted_files(engine, str(about["project"]), about["upstreams"], live=live)
+        wanted, missing = wanted_files(
+            engine, str(about["project"]), about["upstreams"], live=live, draining=read_draining(paths)
+        )
         changed = write_upstreams(paths, wanted)
         reloaded = caddy.settle()
         gone = remove_upstreams(paths, wanted)

@@ -8,7 +8,7 @@ request that finds nobody waits for the next address. Before 2.8 the address sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..compose.policy import SERVICE_LABEL
@@ -27,25 +27,29 @@ _SLOTS = 2
 NOBODY = "unix//run/caddy/nobody"
 
 
-def addresses(containers: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The addresses to send requests to, by service. Healthy containers, or where there is none, those that run."""
+def addresses(containers: Sequence[Mapping[str, Any]], draining: Collection[str] = ()) -> dict[str, list[str]]:
+    """The addresses to send requests to, by service: of healthy containers that are not on their way out.
+
+    Where a service has none, of all that run. ``draining`` has the ids of those that finish what they have begun.
+    """
     found: dict[str, list[tuple[bool, str]]] = {}
     for container in containers:
         labels = container["Config"].get("Labels") or {}
         service = labels.get(SERVICE_LABEL) or labels.get(COMPOSE_LABEL)
         state = container["State"]
-        address = _address(container)
+        address = address_of(container)
         if not service or labels.get(ONEOFF_LABEL, "").lower() == "true" or state["Status"] != "running" or not address:
             continue
         health = (state.get("Health") or {}).get("Status") or "none"
-        found.setdefault(service, []).append((health in ("healthy", "none"), address))
+        good = health in ("healthy", "none") and container.get("Id") not in draining
+        found.setdefault(service, []).append((good, address))
     return {
         service: sorted({address for good, address in places if good or not any(good for good, _address in places)})
         for service, places in found.items()
     }
 
 
-def _address(container: Mapping[str, Any]) -> str:
+def address_of(container: Mapping[str, Any]) -> str:
     """Where the host reaches a container: of several networks the first by name, always the same one."""
     if (container.get("HostConfig") or {}).get("NetworkMode") == "host":
         return _HOST

@@ -7,15 +7,22 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
 import signal
 import sys
 
 MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
+VERSION = os.environ.get("VERSION", "")
+# How it is broken: `never` is never healthy, `soon` ends after some seconds.
+BROKEN = os.environ.get("BROKEN", "")
+
+
 def answer(status: str, body: bytes, kind: str = "text/plain", more: str = "") -> bytes:
     head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nServer: secret/1.0\r\n{more}\r\n"
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nServer: secret/1.0\r\n"
+        f"X-Version: {VERSION}\r\n{more}\r\n"
     )
     return head.encode() + body
 
@@ -47,7 +54,9 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 break
             if path.startswith("/slow"):
                 await asyncio.sleep(float(path.partition("=")[2] or 1))
-            if path.startswith("/headers"):
+            if BROKEN == "never":
+                writer.write(answer("503 Service Unavailable", b"broken\n"))
+            elif path.startswith("/headers"):
                 writer.write(answer("200 OK", json.dumps(fields).encode(), "application/json"))
             elif path.startswith("/large"):
                 writer.write(answer("200 OK", b"hello " * 2000))
@@ -61,6 +70,8 @@ async def main() -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with await asyncio.start_server(serve, "0.0.0.0", int(sys.argv[2])):
+        if BROKEN == "soon":
+            asyncio.get_running_loop().call_later(7, ended.set)
         await ended.wait()
 
 

@@ -158,7 +158,7 @@ def test_a_damaged_manifest_says_what_to_do(paths: layout.Paths) -> None:
 
 
 def test_a_rollout_does_not_fail_for_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(_engine: object) -> None:
+    def fails(_engine: object, _paths: object) -> None:
         raise EdgeError("Caddy is ill")
 
     monkeypatch.setattr(command, "sync", fails)

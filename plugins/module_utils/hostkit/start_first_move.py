@@ -1,0 +1,199 @@
+# Copyright: the hypercode.deploy authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Moves services to their new containers without a gap: start beside, wait, switch the edge, drain, stop the old.
+
+What was cut off is taken up again: a container that is not as the release wants it is an old one, whoever started it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import stack_state
+from .edge.upstreams import address_of
+from .readiness import Outcome, Waiter
+from .start_first import in_place_reason
+
+if TYPE_CHECKING:
+    from .release_stack import ReleaseStack
+
+DEFAULT_MIN_HEALTHY, DEFAULT_DRAIN = 10.0, 30.0
+STOP_MARGIN = 60.0
+Inspected = Mapping[str, Any]
+
+
+@dataclass
+class Move:
+    """One service on its way: the containers that go, and those that come."""
+
+    service: str
+    old: list[Inspected] = field(default_factory=list)
+    new: list[Inspected] = field(default_factory=list)
+
+
+class Mover:
+    """Moves those services of a level that may run twice."""
+
+    def __init__(self, stack: ReleaseStack) -> None:
+        self._stack = stack
+        self._tools = stack.tools
+        self._model = stack.release.read_model()["services"]
+
+    def move(self, names: Sequence[str]) -> list[str]:
+        """Move what has changed of these services; the names of what was moved. Raises RolloutError.
+
+        Where a new container does not get ready it is removed, and the old one has served all the time.
+        """
+        moves = self._moves(names)
+        if not moves:
+            return []
+        services = [move.service for move in moves]
+        self._stack.journal.write("starting beside", services=services)
+        try:
+            self._start_beside(moves)
+            self._wait_ready(moves)
+        except Exception:
+            self._remove_new(moves)
+            raise
+        self._retire(moves)
+        self._stack.journal.write("moved", services=services)
+        return services
+
+    # ---- what has to move -----------------------------------------------------------------------------------------
+
+    def _moves(self, names: Sequence[str]) -> list[Move]:
+        facts = self._stack.about["services"]
+        able = [name for name in names if not facts[name].get("job") and not self._reason(name)]
+        hashes = self._hashes(able)
+        found = self._containers()
+        moves = []
+        for name in able:
+            move = Move(name)
+            for container in found.get(name, []):
+                (move.new if self._is_wanted(name, container, hashes) else move.old).append(container)
+            # Where nothing serves there is nothing to wait for.
+            if name in hashes and any(container["State"]["Status"] == "running" for container in move.old):
+                moves.append(move)
+        return moves
+
+    def _reason(self, name: str) -> str:
+        return in_place_reason(name, self._model[name], self._model)
+
+    def _hashes(self, names: Sequence[str]) -> dict[str, str]:
+        """What Compose would write on containers of these services now. Without it nothing is moved."""
+        if not names:
+            return {}
+        done = self._stack.compose("config", "--hash", ",".join(names))
+        if done.code:
+            self._stack.journal.write("replaced in place", services=list(names), reason="Compose tells no hash")
+            return {}
+        pairs = (line.split() for line in done.stdout.splitlines())
+        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and pair[0] in names}
+
+    def _is_wanted(self, name: str, container: Inspected, hashes: Mapping[str, str]) -> bool:
+        labels = container["Config"].get("Labels") or {}
+        image = self._stack.about["services"][name].get("image_id")
+        return labels.get(stack_state.HASH_LABEL) == hashes.get(name) and image in (None, "", container["Image"])
+
+    def _containers(self) -> dict[str, list[Inspected]]:
+        return stack_state.containers_by_service(self._tools.engine.containers(self._stack.project))
+
+    # ---- the new ones ---------------------------------------------------------------------------------------------
+
+    def _start_beside(self, moves: Sequence[Move]) -> None:
+        """Start as many new containers as are wanted, beside all that is there."""
+        words = []
+        for move in moves:
+            copies = int(self._stack.about["services"][move.service].get("replicas") or 1)
+            words += ["--scale", f"{move.service}={len(move.old) + max(copies, len(move.new))}"]
+        self._stack.compose_beside([move.service for move in moves], words)
+        self._find_new(moves)
+
+    def _find_new(self, moves: Sequence[Move]) -> None:
+        found = self._containers()
+        for move in moves:
+            old = {container["Id"] for container in move.old}
+            move.new = [container for container in found.get(move.service, []) if container["Id"] not in old]
+
+    def _rows(self, moves: Sequence[Move]) -> list[stack_state.Row]:
+        self._find_new(moves)
+        facts = self._stack.about["services"]
+        return [stack_state.make_row(move.service, facts[move.service], move.new) for move in moves]
+
+    def _wait_ready(self, moves: Sequence[Move]) -> None:
+        """Until all are ready, and have been for the minimum time: one that falls down after a moment is not taken."""
+        tools = self._tools
+        timeout = self._stack.ready_timeout
+        waiter = Waiter(lambda: self._rows(moves), timeout, tools.clock, tools.sleep, tools.poll_seconds)
+        outcome = waiter.wait()
+        if outcome.is_good:
+            outcome = self._watch(moves, outcome)
+        if not outcome.is_good:
+            raise self._stack.not_ready(outcome)
+        services = [move.service for move in moves]
+        self._stack.journal.write("ready beside", services=services, seconds=round(outcome.seconds, 1))
+
+    def _watch(self, moves: Sequence[Move], outcome: Outcome) -> Outcome:
+        tools, began = self._tools, self._tools.clock()
+        first = {row.service: (row.container_id, row.started, row.restarts) for row in self._rows(moves)}
+        least = float(self._stack.about.get("min_healthy", DEFAULT_MIN_HEALTHY))
+        while tools.clock() - began < least:
+            tools.sleep(min(tools.poll_seconds, least))
+            rows = self._rows(moves)
+            fallen = [
+                row
+                for row in rows
+                if not row.is_ready or first[row.service] != (row.container_id, row.started, row.restarts)
+            ]
+            if fallen:
+                return Outcome(outcome.seconds, outcome.timeout, crashed=fallen)
+        return outcome
+
+    def _remove_new(self, moves: Sequence[Move]) -> None:
+        """Take away what did not get ready; why is in the evidence. The old ones have never stopped to serve."""
+        self._find_new(moves)
+        for container in (container for move in moves for container in move.new):
+            self._tools.run(["docker", "rm", "--force", str(container["Id"])], timeout=STOP_MARGIN)
+        self._stack.journal.write("removed what was started beside", services=[move.service for move in moves])
+
+    # ---- the old ones ---------------------------------------------------------------------------------------------
+
+    def _retire(self, moves: Sequence[Move]) -> None:
+        """No new request for the old containers, time for what is under way, then the end."""
+        old = [container for move in moves for container in move.old]
+        try:
+            self._tools.mark_draining([str(container["Id"]) for container in old])
+            problem = self._tools.tell_edge(self._tools.engine)
+            if problem:
+                self._stack.journal.write("edge not told", reason=problem)
+            self._drain(old)
+            for container in old:
+                self._stop(container)
+        finally:
+            self._tools.mark_draining([])
+
+    def _drain(self, old: Sequence[Inspected]) -> None:
+        """Wait until the edge has no connection to them any more, for as long as they have to drain."""
+        tools, began = self._tools, self._tools.clock()
+        limit = float(self._stack.about.get("drain_timeout", DEFAULT_DRAIN))
+        addresses = [address for address in map(address_of, old) if address and not address.startswith("127.")]
+        left = 0
+        while addresses and tools.clock() - began < limit:
+            left = tools.connections(addresses)
+            if not left:
+                break
+            tools.sleep(min(tools.poll_seconds, limit))
+        self._stack.journal.write("drained", seconds=round(tools.clock() - began, 1), connections_left=left)
+
+    def _stop(self, container: Inspected) -> None:
+        """Its own signal and grace period, then it is removed."""
+        grace = float(container["Config"].get("StopTimeout") or 10)
+        name = str(container["Id"])
+        for words in (["docker", "stop", name], ["docker", "rm", "--force", name]):
+            done = self._tools.run(words, timeout=grace + STOP_MARGIN)
+            if done.code:
+                said = json.dumps(self._stack.redact(done.stderr.strip()))
+                self._stack.journal.write("old container not removed", container=name[:12], reason=said)
