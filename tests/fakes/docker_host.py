@@ -22,9 +22,17 @@ from typing import Any
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.envfile import load_env
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
 
-from .docker_parts import Behaviour, Container, KilledError, load, repository, without_tag
+from .docker_parts import (
+    Behaviour,
+    Container,
+    KilledError,
+    NearEngine,
+    config_hash,
+    load,
+    repository,
+    without_tag,
+)
 
 __all__ = ["Behaviour", "Container", "DockerHost", "KilledError", "NearEngine"]
 
@@ -394,20 +402,3 @@ class DockerHost:
         """Return the services that each `compose up` of a level named."""
         found = [words for words in self.words("compose", "up") if "--remove-orphans" not in words]
         return [words[words.index("never") + 1 :] for words in found]
-
-
-def config_hash(service: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(service, sort_keys=True).encode()).hexdigest()
-
-
-class NearEngine(Engine):
-    """The engine's client without the socket in between: hundreds of tests need not wait for it."""
-
-    def __init__(self, host: DockerHost) -> None:
-        super().__init__(str(host.socket))
-        self._host = host
-
-    def _exchange(self, target: str) -> tuple[int, bytes]:
-        if not self._host.answers:
-            raise EngineError("Docker is not running here. Fix: systemctl start docker")
-        return self._host.answer(target)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
 
 REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)[^}]*\}")
 LABEL = "com.docker.compose."
@@ -64,3 +67,20 @@ def without_tag(reference: str) -> str:
     """As the engine looks images up: where there is a digest, the tag does not count."""
     name, at, digest = reference.partition("@")
     return f"{repository(name)}@{digest}" if at else name
+
+
+def config_hash(service: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(service, sort_keys=True).encode()).hexdigest()
+
+
+class NearEngine(Engine):
+    """The engine's client without the socket in between: hundreds of tests need not wait for it."""
+
+    def __init__(self, host: Any) -> None:
+        super().__init__(str(host.socket))
+        self._host = host
+
+    def _exchange(self, target: str) -> tuple[int, bytes]:
+        if not self._host.answers:
+            raise EngineError("Docker is not running here. Fix: systemctl start docker")
+        return self._host.answer(target)

@@ -67,7 +67,7 @@ def upstream_files(
     wanted: Mapping[str, Sequence[int]], places: Mapping[str, Sequence[str]], *, live: bool
 ) -> dict[str, str]:
     """The files of all services that a route leads to, by file name. ``live``: Caddy reads addresses from files."""
-    found = {}
+    found: dict[str, str] = {}
     for service, ports in sorted(wanted.items()):
         where = places.get(service, ())
         if live:
