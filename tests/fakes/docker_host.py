@@ -24,6 +24,8 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command i
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.envfile import load_env
 
 from .docker_parts import (
+    LABEL,
+    REFERENCE,
     Behaviour,
     Container,
     KilledError,
@@ -35,9 +37,6 @@ from .docker_parts import (
 )
 
 __all__ = ["Behaviour", "Container", "DockerHost", "KilledError", "NearEngine"]
-
-REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)[^}]*\}")
-LABEL = "com.docker.compose."
 
 
 @dataclass
@@ -172,17 +171,13 @@ class DockerHost:
     def inspect(self, container: Container) -> dict[str, Any]:
         """Return the container as the engine shows it now."""
         age, behaviour = self.now - container.started, container.behaviour
-        status, restarts, health = container.state, 0, None
+        status, restarts = container.state, 0
         if status == "running" and behaviour.restarts_every:
             restarts = int(age // behaviour.restarts_every)
         if status == "running" and behaviour.exits_after is not None and age >= behaviour.exits_after:
             container.state = status = "exited"
             container.exit_code = behaviour.exit_code
-        if behaviour.check:
-            is_up = behaviour.healthy_after is not None and age >= behaviour.healthy_after
-            health = {"Status": "healthy" if is_up else "starting", "Log": [{"Output": f"{behaviour.probe}\n"}]}
-            if not is_up and age > 60:
-                health["Status"] = "unhealthy"
+        health = behaviour.health(age)
         labels = {
             f"{LABEL}project": container.project,
             f"{LABEL}service": container.service,

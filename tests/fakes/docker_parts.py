@@ -32,6 +32,14 @@ class Behaviour:
     log: str = "a line of the log\n"
     probe: str = "connection refused"
 
+    def health(self, age: float) -> dict[str, Any] | None:
+        """What the engine tells of the health check of a container of that age; None where it has none."""
+        if not self.check:
+            return None
+        is_up = self.healthy_after is not None and age >= self.healthy_after
+        status = "healthy" if is_up else "unhealthy" if age > 60 else "starting"
+        return {"Status": status, "Log": [{"Output": f"{self.probe}\n"}]}
+
 
 @dataclass
 class Container:
