@@ -53,6 +53,7 @@ def removed_at_the_end():
     """Never take somebody's own sandbox away."""
     if left_behind():
         pytest.skip("a sandbox is up here; to test it: ./scripts/sandbox down", allow_module_level=True)
+    images.prepare("bare")
     yield
     sandbox("down")
 
@@ -172,7 +173,7 @@ def test_limit_keeps_to_one_host():
 
 
 def test_bench_converge_measures_two_ways_to_the_same_state(tmp_path):
-    """The usual way has a task for each file, so it is played as seldom as can be, and on one host: in check, and once."""
+    """The usual way has a task for each file: it is played as seldom as can be, in check and once, and on one host."""
     report = tmp_path / "bench.json"
     done = subprocess.run(
         [ROOT / "scripts" / "bench", "converge", "--quick", "--limit", "web2", "--json", report],
