@@ -8,6 +8,7 @@ What is written as JSON, `schema` 1:
     inventory     as it was given
     hosts         number of hosts, without the controller
     runs          number of rounds; in each, site.yml runs first and the usual way second
+    warmed_up     whether both ran once before the first round; if not, the figures are no ones to keep
     versions      {"hypercode.deploy", "ansible-core", "python"}
     machine       {"cpus", "load"}: processors of the controller, and its load average before the first round
     ours, usual   {"playbook", "tasks", "seconds": [one for each round], "seconds_min", "seconds_median", "seconds_max",
@@ -44,13 +45,15 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asked for: the checkout, the inventory (path, and as it was typed), rounds, where the JSON goes."""
+    """What the user asked for: the checkout, the inventory (path, and as it was typed), rounds, where the JSON goes,
+    whether both run once before anything is measured."""
 
     root: Path
     inventory: Path
     inventory_name: str
     runs: int
     json: Path
+    warm_up: bool = True
 
     @property
     def output(self) -> Path:
@@ -81,9 +84,10 @@ def run(wish: Wish, player: Player) -> None:
     # Check mode: should it not be the same state after all, then nothing on the host is touched.
     with step(f"Check that {USUAL} would change nothing"):
         refuse_changes(USUAL, player.play(*usual_words, "--check"))
-    with step("Warm up, once each"):
-        refuse_changes(OURS, player.play(OURS, *SAME))
-        refuse_changes(USUAL, player.play(*usual_words))
+    if wish.warm_up:
+        with step("Warm up, once each"):
+            refuse_changes(OURS, player.play(OURS, *SAME))
+            refuse_changes(USUAL, player.play(*usual_words))
     load = os.getloadavg()[0]
     ours: list[Run] = []
     usual: list[Run] = []
@@ -149,6 +153,8 @@ def report(wish: Wish, ours: Side, usual: Side, load: float, hostkit_tasks: int)
         say(line)
     say(f"  ({hostkit_tasks} tasks of {USUAL} bring the library of the host command, one for each file and folder.)")
     say(f"\n{figures.sentence(ours, usual, found['hosts'])}")
+    if not wish.warm_up:
+        say("Measured once and cold: it shows that both ways work. For figures to keep, run it without --quick.")
     if ours.unsteady or usual.unsteady:
         say(
             "The times differ much from round to round: something else uses this machine. Run it again in a quiet hour."
@@ -172,6 +178,7 @@ def result(wish: Wish, ours: Side, usual: Side, load: float, hostkit_tasks: int)
         "inventory": wish.inventory_name,
         "hosts": hosts.pop(),
         "runs": len(ours.runs),
+        "warmed_up": wish.warm_up,
         "versions": {
             "hypercode.deploy": str(galaxy["version"]),
             "ansible-core": version("ansible-core"),

@@ -54,7 +54,10 @@ def read(lines: Sequence[str], seconds: float) -> Run | None:
 
 
 class Player:
-    """Runs playbooks of one checkout against one inventory, all with the same settings; `log` gets what they print."""
+    """Runs playbooks of one checkout against one inventory, all with the same settings; `log` gets what they print.
+
+    `limit` narrows the inventory to some of its hosts, as ansible-playbook's --limit does; '' takes them all.
+    """
 
     def __init__(
         self,
@@ -63,8 +66,10 @@ class Player:
         log: Path,
         children: Children,
         clock: Callable[[], float] = time.monotonic,
+        limit: str = "",
     ) -> None:
         self._root, self._inventory, self._log = root, inventory, log
+        self._limit = ("--limit", limit) if limit else ()
         self._children, self._clock = children, clock
 
     @property
@@ -86,7 +91,10 @@ class Player:
         start = self._log.stat().st_size if self._log.exists() else 0
         began = self._clock()
         code = self._children.run(
-            [command, playbook, "-i", self._inventory, *words], log=self._log, cwd=self._root, env=self.environment
+            [command, playbook, "-i", self._inventory, *self._limit, *words],
+            log=self._log,
+            cwd=self._root,
+            env=self.environment,
         )
         seconds = self._clock() - began
         with self._log.open("rb") as stream:

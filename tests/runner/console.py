@@ -59,6 +59,10 @@ class Console:
         else:
             self._say(f"{name:<{NAME_WIDTH}} started")
 
+    def began(self, moment: float) -> None:
+        """The part that was started last began at that moment of the clock, unseen."""
+        self._began = moment
+
     def tick(self, detail: str | None = None) -> None:
         """The part still runs; call it often. Without a detail the last line of the log is shown."""
         elapsed = self._clock() - self._began

@@ -66,8 +66,8 @@ def test_a_password_that_somebody_changed_by_hand(host, world):
     sql = "ALTER ROLE hypercode PASSWORD 'somebody-was-here'"
     stack.root(host, f'docker exec hypercode-postgres-1 psql -U hypercode -d hypercode -c "{sql}"')
     assert ask(host, "somebody-was-here") == "[(1,)]"
-    predicted = site(world, "--check")
-    assert "set the password of role hypercode" in site(world, "--check", "--diff").output
+    predicted = site(world, "--check", "--diff")
+    assert "set the password of role hypercode" in predicted.output
     assert predicted.changed("web1") == 1
     repaired = site(world)
     assert repaired.code == 0, repaired.output

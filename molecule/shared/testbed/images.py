@@ -1,7 +1,8 @@
 """The images of the test bed, built once and cached by a hash of all that goes into them.
 
-Hosts are `docker import`s of an mmdebstrap root. The stack's images all stand on one Debian 12 root (Python 3.11, and
-the real PostgreSQL, Redis and Prometheus), so that a host pulls one large layer and many tiny ones.
+Hosts are `docker import`s of an mmdebstrap root. The stack's images all stand on one small Debian 12 root with Python
+3.11, which a host pulls once. The real PostgreSQL, Redis and Prometheus are in their own images only: a deploy reads
+all files of each new image, and that takes as long as the image is large.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .shell import docker, run, step
 
 SOURCES = Path(__file__).resolve().parent.parent / "images"
 PREFIX = "hypercode-testbed"
+WORKERS = 2
 
 HOST_PACKAGES = (
     "systemd systemd-sysv dbus libpam-systemd python3 python3-apt openssh-server sudo iproute2 iputils-ping procps "
@@ -25,9 +28,9 @@ HOST_DOCKER_PACKAGES = (
     "docker.io docker-cli docker-compose iptables nftables git logrotate "
     "fail2ban python3-systemd unattended-upgrades systemd-timesyncd"
 ).split()
-APP_PACKAGES = (
-    "python3 python3-psycopg2 postgresql-15 redis-server prometheus docker-registry wget ca-certificates git procps"
-).split()
+APP_PACKAGES = "python3 python3-psycopg2 wget ca-certificates procps".split()
+# Stays in the roots, as in the images that Debian gives out: what is thrown away need not outlive a power cut.
+DPKG_OPTIONS = ("force-unsafe-io",)
 # Left out of the root for size: documentation, translations, browser code and Postgres's JIT compiler.
 APP_EXCLUDES = (
     "/usr/share/doc/*",
@@ -37,6 +40,14 @@ APP_EXCLUDES = (
     "/usr/lib/x86_64-linux-gnu/libLLVM*",
     "/usr/lib/x86_64-linux-gnu/libz3*",
 )
+
+
+def with_packages(*names: str) -> str:
+    """A line of a Dockerfile that installs Debian packages, nothing started and no lists left."""
+    # In this runlevel a package does not start what it brings.
+    words = "RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends"
+    return f"RUN apt-get update -qq && {words} {' '.join(names)} && apt-get clean && rm -rf /var/lib/apt/lists/*"
+
 
 # image name -> lines of its Dockerfile after FROM
 DOCKERFILES: Mapping[str, tuple[str, ...]] = {
@@ -61,16 +72,21 @@ DOCKERFILES: Mapping[str, tuple[str, ...]] = {
         'CMD ["serve"]',
     ),
     "postgres": (
+        # Debian's package would make a cluster of its own, some 40 MB that nobody uses.
+        "RUN mkdir -p /etc/postgresql-common"
+        " && echo create_main_cluster = false > /etc/postgresql-common/createcluster.conf",
+        with_packages("postgresql-15"),
         "COPY postgres/entrypoint /usr/local/bin/entrypoint",
         "ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         # The official image's user id, so that compose.yaml is the same for both.
-        "RUN rm -rf /var/lib/postgresql/15 && groupmod -g 999 postgres && usermod -u 999 -g 999 postgres"
+        "RUN groupmod -g 999 postgres && usermod -u 999 -g 999 postgres"
         " && mkdir -p /var/lib/postgresql/data && chown -R 999:999 /var/lib/postgresql",
         'ENTRYPOINT ["/usr/local/bin/entrypoint"]',
         "STOPSIGNAL SIGINT",
         'CMD ["postgres"]',
     ),
     "redis": (
+        with_packages("redis-server"),
         "COPY redis/entrypoint /usr/local/bin/entrypoint",
         "RUN groupmod -g 999 redis && usermod -u 999 -g 999 redis && mkdir /data && chown 999:999 /data",
         "WORKDIR /data",
@@ -78,6 +94,7 @@ DOCKERFILES: Mapping[str, tuple[str, ...]] = {
         'CMD ["redis-server"]',
     ),
     "prometheus": (
+        with_packages("prometheus"),
         "RUN mkdir /prometheus && chown 65534:65534 /prometheus",
         "USER 65534",
         'ENTRYPOINT ["/usr/bin/prometheus"]',
@@ -104,10 +121,7 @@ VERSIONS = ("1.0.0", "1.1.0")
 # Further versions of single images: (image, version) -> more lines of the Dockerfile.
 SPECIAL: Mapping[tuple[str, str], tuple[str, ...]] = {
     # The real python-jose, which no release may contain unnoticed.
-    ("core", "1.0.0-jose"): (
-        "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-jose && apt-get clean"
-        " && rm -rf /var/lib/apt/lists/*",
-    ),
+    ("core", "1.0.0-jose"): (with_packages("python3-jose"),),
 }
 
 
@@ -134,6 +148,7 @@ def bootstrap(image: str, suite: str, packages: list[str], *, excludes: tuple[st
                 "mmdebstrap",
                 "--variant=minbase",
                 f"--include={','.join(packages)}",
+                *(f"--dpkgopt={option}" for option in DPKG_OPTIONS),
                 *(f"--dpkgopt=path-exclude={pattern}" for pattern in excludes),
                 f"--customize-hook={hook}",
                 suite,
@@ -165,18 +180,25 @@ HOST_DOCKER_LINES = (
 )
 
 
+def bare_name() -> str:
+    return f"{PREFIX}/host-bare:{digest_of(HOST_PACKAGES, DPKG_OPTIONS, HOST_LINES, folders=(SOURCES / 'host',))}"
+
+
+def host_name(kind: str) -> str:
+    """The name of the image of a test host, which changes with all that goes into it."""
+    return bare_name() if kind == "bare" else f"{PREFIX}/host-{kind}:{digest_of(bare_name(), HOST_DOCKER_LINES)}"
+
+
 def host_image(kind: str) -> str:
     """Make the image of a test host: `bare` as a provider hands it out, `docker` with an engine installed."""
-    base = f"{PREFIX}/host-bare:{digest_of(HOST_PACKAGES, HOST_LINES, folders=(SOURCES / 'host',))}"
+    base = bare_name()
     if not exists(base):
         with step("Building the image of a bare Debian 13 host (once)"):
-            root = f"{PREFIX}/host-root:{digest_of(HOST_PACKAGES)}"
+            root = f"{PREFIX}/host-root:{digest_of(HOST_PACKAGES, DPKG_OPTIONS)}"
             if not exists(root):
                 bootstrap(root, "trixie", HOST_PACKAGES)
             build(base, root, HOST_LINES)
-    if kind == "bare":
-        return base
-    image = f"{PREFIX}/host-{kind}:{digest_of(base, HOST_DOCKER_LINES)}"
+    image = host_name(kind)
     if not exists(image):
         with step("Building the image of a host that has Docker (once)"):
             build(image, base, HOST_DOCKER_LINES)
@@ -213,34 +235,43 @@ def authority_image() -> str:
     return image
 
 
+def app_name() -> str:
+    return f"{PREFIX}/app-root:{digest_of(APP_PACKAGES, DPKG_OPTIONS, APP_EXCLUDES)}"
+
+
 def app_base() -> str:
-    image = f"{PREFIX}/app-root:{digest_of(APP_PACKAGES, APP_EXCLUDES)}"
+    image = app_name()
     if not exists(image):
         with step("Building the root of the stack's images (once)"):
             bootstrap(image, "bookworm", APP_PACKAGES, excludes=APP_EXCLUDES)
     return image
 
 
+REGISTRY_LINES = (
+    with_packages("docker-registry", "git"),
+    "COPY registry/config.yml /etc/docker/registry/config.yml",
+    "COPY registry/neighbour /usr/local/bin/neighbour",
+    "RUN mkdir -p /srv/git /srv/registry",
+    'CMD ["/usr/local/bin/neighbour"]',
+)
+
+
+def registry_name() -> str:
+    parts = (app_name(), REGISTRY_LINES, DOCKERFILES, STAND_INS, VERSIONS, SPECIAL)
+    return f"{PREFIX}/registry-full:{digest_of(*parts, folders=(SOURCES,))}"
+
+
 def registry_image() -> str:
     """Make the image of the registry with all the stack's images in it, pushed once and then cached whole."""
-    base = app_base()
-    sources = digest_of(base, DOCKERFILES, STAND_INS, VERSIONS, SPECIAL, folders=(SOURCES,))
-    image = f"{PREFIX}/registry-full:{sources}"
+    image = registry_name()
     if exists(image):
         return image
+    base = app_base()
+    sources = image.rpartition(":")[2]
     empty = f"{PREFIX}/registry-empty:{sources}"
     seed = f"{PREFIX}-seed-{sources}"
     with step("Building the stack's images and filling the registry (once)"):
-        build(
-            empty,
-            base,
-            (
-                "COPY registry/config.yml /etc/docker/registry/config.yml",
-                "COPY registry/neighbour /usr/local/bin/neighbour",
-                "RUN mkdir -p /srv/git /srv/registry",
-                'CMD ["/usr/local/bin/neighbour"]',
-            ),
-        )
+        build(empty, base, REGISTRY_LINES)
         docker("rm", "--force", seed, check=False)
         docker("run", "--detach", "--name", seed, "--publish", "127.0.0.1::5000", empty)
         try:
@@ -255,19 +286,38 @@ def registry_image() -> str:
 
 def push_all(address: str, base: str) -> None:
     """Build every stand-in in every version and push them to a registry on loopback."""
-    remote = f"{address}/sandbox/base:debian12"
-    docker("tag", base, remote)
+    # First by itself, so that the others find its layer there.
+    push(base, f"{address}/sandbox/base:debian12")
+    with ThreadPoolExecutor(WORKERS) as workers:
+        for done in [workers.submit(push_stand_in, address, base, name) for name in DOCKERFILES]:
+            done.result()
+
+
+def push_stand_in(address: str, base: str, name: str) -> None:
+    """Build one stand-in in its versions and push it under the names of all whose place it takes."""
+    versions = VERSIONS if name in set(STAND_INS.values()) else ("stand-in",)
+    for version in (*versions, *(special for image, special in SPECIAL if image == name)):
+        local = f"{PREFIX}/{name}:{version}"
+        build(local, base, (*SPECIAL.get((name, version), ()), *DOCKERFILES[name]), f"ENV APP_VERSION={version}")
+        targets = [service for service, source in STAND_INS.items() if source == name]
+        for target in [f"hypercode/{service}" for service in targets] or [f"sandbox/{name}"]:
+            push(local, f"{address}/{target}:{version}")
+        docker("rmi", local)
+
+
+def push(image: str, remote: str) -> None:
+    docker("tag", image, remote)
     docker("push", "--quiet", remote)
     docker("rmi", remote)
-    for name, lines in DOCKERFILES.items():
-        versions = VERSIONS if name in set(STAND_INS.values()) else ("stand-in",)
-        for version in (*versions, *(special for image, special in SPECIAL if image == name)):
-            local = f"{PREFIX}/{name}:{version}"
-            build(local, base, (*SPECIAL.get((name, version), ()), *lines), f"ENV APP_VERSION={version}")
-            targets = [service for service, source in STAND_INS.items() if source == name]
-            for target in [f"hypercode/{service}" for service in targets] or [f"sandbox/{name}"]:
-                remote = f"{address}/{target}:{version}"
-                docker("tag", local, remote)
-                docker("push", "--quiet", remote)
-                docker("rmi", remote)
-            docker("rmi", local)
+
+
+def prepare(kind: str) -> None:
+    """Make the images of hosts and of the registry at once, where both are missing: each keeps one core busy."""
+    if exists(host_name(kind)) or exists(registry_name()):
+        return
+    with (
+        step("Building the images of the hosts and of the stack (once, some minutes)"),
+        ThreadPoolExecutor(WORKERS) as workers,
+    ):
+        for done in [workers.submit(host_image, kind), workers.submit(registry_image)]:
+            done.result()

@@ -14,6 +14,7 @@ from . import hosts, registry
 from .hosts import Bed
 from .images import INFRASTRUCTURE, VERSIONS
 
+STACK_DEFAULTS = Path(__file__).resolve().parents[3] / "roles" / "stack" / "defaults" / "main.yml"
 EDGE_NAME = "hypercode.test"
 EDGE_LOGIN = "sandbox"
 
@@ -65,11 +66,23 @@ def stack_variables(bed: Bed) -> dict[str, Any]:
             name: {"image": f"{bed.registry}/sandbox/{name}", "tag": "stand-in", "digest": ""}
             for name in INFRASTRUCTURE
         },
-        # testinfra makes a connection for each command, which no person does: the default limit would slow it down.
-        **({"firewall_ssh_rate": 1000} if bed.kind == "molecule" else {}),
+        **(scenario_variables() if bed.kind == "molecule" else {}),
         # The machine below has little memory to promise; limits stay as they are in production.
         "preflight_memory_min_mb": 2000,
         "preflight_disk_min_gb": 5,
+    }
+
+
+def scenario_variables() -> dict[str, Any]:
+    """Return what spares the scenarios waiting. The sandbox has the defaults, as production does."""
+    import yaml  # noqa: PLC0415  Not there yet when this file is first imported.
+
+    bundled = yaml.safe_load(STACK_DEFAULTS.read_text(encoding="utf-8"))["stack_services_bundled"]
+    return {
+        # testinfra makes a connection for each command, which no person does: the default limit would slow it down.
+        "firewall_ssh_rate": 1000,
+        # The stand-ins are there at once; each level of a rollout waits until its services were asked.
+        "stack_services_bundled": {"*": {"healthcheck": {"start_interval": "1s"}}, **bundled},
     }
 
 

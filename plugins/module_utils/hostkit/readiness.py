@@ -42,7 +42,7 @@ class Waiter:
     timeout: float
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    poll_seconds: float = 1.0
+    poll_seconds: float = 0.5
     # service -> (which start of the container it was, since when it runs)
     _running: dict[str, tuple[str, float]] = field(default_factory=dict)
     _restarts: dict[str, int] = field(default_factory=dict)

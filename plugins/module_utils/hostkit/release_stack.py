@@ -43,7 +43,7 @@ class Tools:
     run: Runner = run_docker
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    poll_seconds: float = 1.0
+    poll_seconds: float = 0.5
     tell_edge: Callable[[Engine], str] = sync_after_rollout
     mark_draining: Callable[[Sequence[str]], None] = mark_draining
     connections: Callable[[Collection[str]], int] = connections_to

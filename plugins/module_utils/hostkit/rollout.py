@@ -56,7 +56,7 @@ class Rollout:
     run: Runner = run_docker
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    poll_seconds: float = 1.0
+    poll_seconds: float = 0.5
     echo: Callable[[str], None] | None = None
     tell: Teller = tell_program
     stream: Stream = stream_command

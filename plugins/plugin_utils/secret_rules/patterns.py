@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .words import PREFIX, SHORT, Vocabulary
+from .words import LONGER, PREFIX, SHORT, Vocabulary
 
 _LEET = str.maketrans("0134578@$!+", "oleastbasit")
 _LEET_OTHER = str.maketrans("01345789@$!+|", "oieastbgasltl")
@@ -96,7 +96,8 @@ def _words(text: str, lower: str, vocabularies: tuple[Vocabulary, ...]) -> Itera
 
 
 def _words_at(text: str, lower: str, spelling: str, start: int, vocabulary: Vocabulary) -> Iterator[Part]:
-    for end in range(start + PREFIX, min(len(text), start + vocabulary.longest) + 1):
+    longest = vocabulary.longest if spelling[start : start + LONGER] in vocabulary.longer else LONGER
+    for end in range(start + PREFIX, min(len(text), start + longest) + 1):
         word = spelling[start:end]
         cost = vocabulary.costs.get(word)
         if cost is not None:

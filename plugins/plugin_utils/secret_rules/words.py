@@ -87,14 +87,20 @@ _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 # Longer names are no names of services; a bound keeps the search for words short.
 LONGEST = 50
 PREFIX = 3
+# Hardly a random text goes on as a longer word does.
+LONGER = 4
 
 
 class Vocabulary:
-    """Words with their costs in bits; ``starts`` are the first letters of every word, for a quick no."""
+    """Words with their costs in bits; ``starts`` are the first letters of every word, for a quick no.
+
+    ``longer`` are the first letters of every word that has more of them than ``LONGER``.
+    """
 
     def __init__(self, costs: dict[str, float]) -> None:
         self.costs = costs
         self.starts = frozenset(word[:PREFIX] for word in costs)
+        self.longer = frozenset(word[:LONGER] for word in costs if len(word) > LONGER)
         self.longest = max(map(len, costs), default=0)
 
 

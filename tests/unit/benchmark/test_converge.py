@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.machinery
 import importlib.util
 import json
@@ -76,6 +77,13 @@ def test_the_order_of_the_runs(wish: converge.Wish, player: FakePlayer) -> None:
         *("site.yml --check", "look.yml", "playbook.yml --check"),
         *("site.yml", "playbook.yml") * 3,
     ]
+
+
+def test_quick_leaves_out_only_what_warms_up(wish: converge.Wish, player: FakePlayer, capsys: Any) -> None:
+    measure(dataclasses.replace(wish, runs=1, warm_up=False), player)
+    assert player.played == ["site.yml --check", "look.yml", "playbook.yml --check", "site.yml", "playbook.yml"]
+    assert json.loads(wish.json.read_text())["warmed_up"] is False
+    assert "run it without --quick" in capsys.readouterr().out
 
 
 def test_what_is_said_and_written(wish: converge.Wish, player: FakePlayer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,9 +91,9 @@ class FakeChildren:
         return self.code
 
 
-def player(folder: Path, children: Any) -> Player:
+def player(folder: Path, children: Any, limit: str = "") -> Player:
     ticks: Iterator[float] = iter([10.0, 14.5, 20.0, 30.0])
-    return Player(folder, Path("inv"), folder / "log", children, clock=lambda: next(ticks))
+    return Player(folder, Path("inv"), folder / "log", children, clock=lambda: next(ticks), limit=limit)
 
 
 def test_the_time_is_that_of_the_playbook_alone(tmp_path: Path) -> None:
@@ -102,6 +102,12 @@ def test_the_time_is_that_of_the_playbook_alone(tmp_path: Path) -> None:
     assert (run.seconds, run.tasks) == (4.5, 25)
     assert children.words[1:] == ["site.yml", "-i", "inv", "--check"]
     assert (children.env["CI"], children.env["HYPERCODE_PROGRESS"]) == ("true", "plain")
+
+
+def test_whatever_is_played_keeps_to_the_hosts_that_were_asked_for(tmp_path: Path) -> None:
+    children = FakeChildren(GOOD)
+    player(tmp_path, children, limit="web1").play("site.yml", "--check")
+    assert children.words[1:] == ["site.yml", "-i", "inv", "--limit", "web1", "--check"]
 
 
 def test_each_run_is_judged_by_its_own_lines(tmp_path: Path) -> None:

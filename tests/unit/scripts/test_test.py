@@ -6,13 +6,14 @@ import argparse
 import importlib.machinery
 import importlib.util
 import io
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from runner import lint, scenarios, unit
+from runner import lint, sanity, scenarios, unit
 from runner.console import Console
 from runner.context import Context
 from runner.outcome import Outcome, PartError
@@ -106,6 +107,40 @@ class TestParts:
         arguments = argparse.Namespace(verbose=False, keep=False, scenario=[])
         assert main.run(("unit", "lint"), arguments) == 1
         assert capsys.readouterr().out.splitlines()[-1] == "5 passed, 1 failed"
+
+    def test_sanity_begins_with_lint_and_is_shown_after_it(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        both = threading.Barrier(2, timeout=20)
+
+        def work(passed: int) -> Callable[[Context], Outcome]:
+            def meet(context: Context) -> Outcome:
+                # One after the other, they would never meet.
+                both.wait()
+                context.console.tick("seen")
+                return Outcome(passed=passed)
+
+            return meet
+
+        monkeypatch.setattr(lint, "run", work(4))
+        monkeypatch.setattr(sanity, "run", work(2))
+        arguments = argparse.Namespace(verbose=False, keep=False, scenario=[])
+        assert main.run(("lint", "sanity"), arguments) == 0
+        shown = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if line]
+        assert shown[:4] == [["lint", "started"], ["lint", "ok"], ["sanity", "started"], ["sanity", "ok"]]
+
+    def test_a_part_that_breaks_beside_another_has_failed_under_its_own_name(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def broken(context: Context) -> Outcome:
+            raise PartError("no ansible-test here")
+
+        monkeypatch.setattr(lint, "run", lambda context: Outcome(passed=4))
+        monkeypatch.setattr(sanity, "run", broken)
+        assert main.run(("lint", "sanity"), argparse.Namespace(verbose=False, keep=False, scenario=[])) == 1
+        out = capsys.readouterr().out
+        assert "FAILED  sanity\n    no ansible-test here" in out
+        assert out.splitlines()[-1] == "4 passed, 1 failed"
 
     def test_all_good(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         monkeypatch.setattr(lint, "run", lambda context: Outcome(passed=4))

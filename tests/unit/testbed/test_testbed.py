@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,28 @@ class TestShell:
 
     def test_stdin_and_environment(self) -> None:
         assert shell.run(["sh", "-c", 'cat; echo "$A"'], stdin="in ", env={"A": "b"}).stdout == "in b\n"
+
+
+class TestScenarioVariables:
+    def test_they_add_to_the_exceptions_of_the_bundled_stack(self) -> None:
+        root = Path(__file__).resolve().parents[3]
+        defaults = yaml.safe_load((root / "roles/stack/defaults/main.yml").read_text(encoding="utf-8"))
+        made = dict(inventory.scenario_variables()["stack_services_bundled"])
+        assert made.pop("*") == {"healthcheck": {"start_interval": "1s"}}
+        assert made == defaults["stack_services_bundled"]
+
+    def test_the_sandbox_has_the_defaults_of_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("testbed.registry.ca_file", lambda _bed: Path("/nowhere/ca.crt"))
+        sandbox, molecule = inventory.stack_variables(SANDBOX), inventory.stack_variables(MOLECULE)
+        assert set(molecule) - set(sandbox) == set(inventory.scenario_variables())
+
+
+class TestStep:
+    def test_what_runs_beside_it_prints_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def inner() -> str:
+            with shell.step("inner"):
+                return "done"
+
+        with shell.step("outer"), ThreadPoolExecutor(1) as workers:
+            assert workers.submit(inner).result() == "done"
+        assert capsys.readouterr().out == "  outer ... 0 s\n"

@@ -1,0 +1,36 @@
+"""A part that begins beside an earlier one, and shows nothing until its own turn comes."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from .console import Console
+from .context import Context
+from .outcome import Outcome
+from .process import POLL
+
+# Part -> the one that begins with it. Neither has hosts or limits of seconds, and each keeps one core busy for most of
+# its while: ansible-lint the one, ansible-test the other.
+PAIRS: Mapping[str, str] = {"lint": "sanity"}
+
+
+class Beside:
+    """Begins the work of a part. Called when its turn has come, it waits for the end, and returns or raises it."""
+
+    def __init__(self, work: Callable[[Context], Outcome], context: Context) -> None:
+        unseen = dataclasses.replace(context, console=Console(out=io.StringIO(), environment={"CI": "true"}))
+        self._began = time.monotonic()
+        workers = ThreadPoolExecutor(1, thread_name_prefix="beside")
+        self._future = workers.submit(work, unseen)
+        workers.shutdown(wait=False)
+
+    def __call__(self, context: Context) -> Outcome:
+        context.console.began(self._began)
+        while not self._future.done():
+            context.console.tick()
+            time.sleep(POLL)
+        return self._future.result()
