@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.addresses import is_address
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, errors, summary, warnings
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, errors, refusal, summary
 from ansible_collections.hypercode.deploy.plugins.modules.acme_preflight import ARGUMENTS
-from ansible_collections.hypercode.deploy.plugins.plugin_utils.acme_network import fetch_within, lookup_with
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.acme_network import (
+    fetch_within,
+    lookup_at_owners,
+    lookup_with,
+)
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.acme_reach import (
     Fetch,
     Host,
@@ -26,6 +30,7 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.lenient_action im
 _MODULE = "hypercode.deploy.acme_preflight"
 # Tests ask other name servers, and other hosts.
 make_lookup = lookup_with
+make_again = lookup_at_owners
 make_fetch = fetch_within
 now = time.time
 
@@ -59,10 +64,9 @@ class ActionModule(LenientAction):
 
     def _verdict(self, result: dict[str, Any], findings: list[Finding], *, fail: bool) -> dict[str, Any]:
         if errors(findings) and fail:
-            host = self._host_name()
-            return {**result, "failed": True, "msg": f"{summary(findings, host)} No CA was asked."}
-        if fail:
-            result["warnings"] = [*result.get("warnings", []), *(one.text() for one in warnings(findings))]
+            outcome = f"No CA was asked for a certificate of {self._host_name()}, and its sites go on as they were"
+            return {**result, **refusal(findings, outcome), "failed": True}
+        result["warnings"] = [*result.get("warnings", []), *(one.text() for one in findings)]
         return result
 
     def _judge(self, options: Mapping[str, Any], opened: Mapping[str, Any], skew: float) -> list[Finding]:
@@ -80,7 +84,7 @@ class ActionModule(LenientAction):
             ports=(options["http_port"], options["https_port"]),
             identities=identities_of(options["ca"], options["caa_identities"]),
         )
-        return judge(host, lookup, fetch)
+        return judge(host, lookup, fetch, make_again(lookup, options["resolvers"]))
 
     def _addresses(self, options: Mapping[str, Any], opened: Mapping[str, Any], lookup: Lookup) -> list[str]:
         """All addresses of the host, those by which people know it first."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.directories import LETS_ENCRYPT
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.token import PATH
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.bridge import served
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import ERROR, WARNING, Finding
 
 # What CAA records call a CA, by its directory.
@@ -23,6 +25,8 @@ IDENTITIES = {
 }
 # Certificates and the messages of the protocol bear times: minutes are tolerated, hours are not.
 CLOCK_SKEW = 600.0
+# Where the user says which addresses lead to a host.
+ADDRESSES = "edge_public_addresses"
 REFUSED, SILENT, NO_WAY = "refused", "silent", "no way"
 
 
@@ -43,6 +47,8 @@ Lookup = Callable[[str, str], Sequence[str]]
 """The values of a record: (name, type) to texts; for CAA such as '0 issue "letsencrypt.org"'."""
 Fetch = Callable[[str, int, str, str], Answer]
 """GET over HTTP: (address, port, host, path) to what came back. An empty path only connects."""
+Show = Callable[[str, str, int], "bytes | None"]
+"""The certificate (DER) that is shown: (name, address, port); None when there is none."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,25 @@ class Host:
     identities: Sequence[str] = ()
 
 
-def judge(host: Host, lookup: Lookup, fetch: Fetch) -> list[Finding]:
-    """Everything that would keep the CA from issuing, one finding for each cause."""
+def judge(host: Host, lookup: Lookup, fetch: Fetch, again: Lookup | None = None, show: Show = served) -> list[Finding]:
+    """Everything that would keep the CA from issuing, one finding for each cause.
+
+    What `lookup` finds wrong is looked up once more with `again`: a resolver may still have what was there before.
+    """
     findings = _clock(host) + _taken(host)
+    in_dns, reached = _names(host, lookup)
+    if in_dns and again is not None:
+        in_dns, reached = _names(host, again)
+    findings += in_dns
+    if not any(finding.rule == "acme-port-taken" for finding in findings):
+        for address, name in reached.items():
+            findings += _ports(host, address, name, fetch, show)
+    return list(dict.fromkeys(findings))
+
+
+def _names(host: Host, lookup: Lookup) -> tuple[list[Finding], dict[str, str]]:
+    """What is wrong with the records of all names, and the addresses that are right, each with one of its names."""
+    findings: list[Finding] = []
     reached: dict[str, str] = {}
     for name, mode in host.names.items():
         found: list[Finding] = []
@@ -73,10 +95,7 @@ def judge(host: Host, lookup: Lookup, fetch: Fetch) -> list[Finding]:
         # A zone whose name servers fail has no CAA records either: that is said once.
         unknown = any(finding.rule == "acme-lookup" for finding in found)
         findings += found if unknown else [*found, *_caa(host, name, lookup)]
-    if not any(finding.rule == "acme-port-taken" for finding in findings):
-        for address, name in reached.items():
-            findings += _ports(host, address, name, fetch)
-    return list(dict.fromkeys(findings))
+    return findings, reached
 
 
 def _finding(rule: str, name: str, message: str, fix: str, severity: str = ERROR) -> Finding:
@@ -150,9 +169,9 @@ def _wrong(host: Host, name: str, kind: str, value: str, mine: Sequence[str]) ->
     if kind == "AAAA":
         text += " CAs, and browsers, ask IPv6 first."
     if mine:
-        fix = f"Change it to {mine[0]}. If {value} leads to {host.name} all the same, add it to addresses."
+        fix = f"Change it to {mine[0]}. If {value} leads to {host.name} all the same, add it to {ADDRESSES}."
     else:
-        fix = f"Delete it: {host.name} has no such address. If it has one, add it to addresses."
+        fix = f"Delete it: {host.name} has no such address. If it has one, add it to {ADDRESSES}."
     return _finding("acme-address", name, text, fix)
 
 
@@ -209,32 +228,52 @@ def _parse_caa(value: str) -> tuple[str, str, str]:
 # --- ports --------------------------------------------------------------------------------------------------------
 
 
-def _ports(host: Host, address: str, name: str, fetch: Fetch) -> list[Finding]:
-    """Whether the ports of an address answer, with the token where it was put."""
+def _ports(host: Host, address: str, name: str, fetch: Fetch, show: Show) -> list[Finding]:
+    """Whether the ports of an address answer, and whether it is this host that does."""
     findings = []
+    outcomes: dict[int, str] = {}
     token, proof = str(host.token.get("token", "")), str(host.token.get("proof", ""))
     for port in dict.fromkeys(host.ports):
-        held = str(port) in host.holders
-        answers_for_us = port in host.token.get("ports", ()) or (port == host.ports[0] and host.token.get("files"))
-        if not held and not answers_for_us:
+        asked_as = _asked_as(host, name, port)
+        if str(port) not in host.holders and not asked_as:
             continue
-        answer = fetch(address, port, name, f"{PATH}{token}" if answers_for_us else "")
+        answer = fetch(address, port, asked_as or name, f"{PATH}{token}" if asked_as else "")
         if answer.outcome == NO_WAY:
             text = f"This machine has no way to {address}, so nobody has seen whether a CA would reach it."
             fix = "Look from a machine that has IPv6." if ":" in address else "Look at the network of this machine."
-            findings.append(_finding("acme-not-seen", address, text, fix, WARNING))
-            break
+            return [_finding("acme-not-seen", address, text, fix, WARNING)]
+        outcomes[port] = answer.outcome
         if answer.outcome:
-            findings.append(_closed(host, address, port, answer.outcome))
-        elif answers_for_us and answer.body.strip() != proof:
+            continue
+        if (asked_as and answer.body.strip() != proof) or not _is_shown(host, address, port, show):
             findings.append(_other(host, address, port, name, answer))
-    return findings
+    return [*findings, *(_closed(host, address, port, outcomes) for port, outcome in outcomes.items() if outcome)]
 
 
-def _closed(host: Host, address: str, port: int, outcome: str) -> Finding:
-    what = "refuses connections" if outcome == REFUSED else "does not answer"
+def _asked_as(host: Host, name: str, port: int) -> str:
+    """As which host the token is to be had at a port; "" where nobody gives it out there."""
+    if port in host.token.get("ports", ()):
+        return name
+    return str(host.token.get("asked_as", {}).get(name, "")) if port == host.ports[0] else ""
+
+
+def _is_shown(host: Host, address: str, port: int, show: Show) -> bool:
+    """Whether an address shows the certificate that the host itself shows there, where it has any."""
+    shown = host.token.get("shown") or {}
+    if port != host.ports[1] or not shown:
+        return True
+    found = show(str(shown["name"]), address, port)
+    return found is not None and hashlib.sha256(found).hexdigest() == shown["digest"]
+
+
+def _closed(host: Host, address: str, port: int, outcomes: Mapping[int, str]) -> Finding:
+    what = "refuses connections" if outcomes[port] == REFUSED else "does not answer"
     text = f"Port {port} of {address} {what}, though {host.name} listens there."
     fix = f"Open {port}/tcp: firewall_open_ports, and the firewall of the provider."
+    if port == host.ports[0] and outcomes.get(host.ports[1]) == "":
+        # TLS-ALPN-01 is enough for the CA.
+        text += f" The CA comes by port {host.ports[1]}; but nobody is led from http:// to https://."
+        return _finding("acme-port-closed", f"port {port}", text, fix, WARNING)
     return _finding("acme-port-closed", f"port {port}", text, fix)
 
 
