@@ -139,13 +139,20 @@ def listen(ports: Iterable[int], token: str, seconds: float) -> int:
     """Answer on these ports with a process of its own for so many seconds; its number. OSError when a port is taken."""
     sockets = [_bound(port) for port in ports]
     # Whoever started us must neither wait for it nor end it.
+    waiting, ready = os.pipe()
     child = os.fork()
     if child:
         for one in sockets:
             one.close()
+        os.close(ready)
+        # Until it has the name by which `end` knows it, and lets go of all that it does not need.
+        os.read(waiting, 1)
+        os.close(waiting)
         return child
     try:
         os.setsid()
+        with contextlib.suppress(OSError):
+            Path("/proc/self/comm").write_text(_process_name(token), encoding="utf-8")
         nothing = os.open(os.devnull, os.O_RDWR)
         kept = {one.fileno() for one in sockets}
         for number in (0, 1, 2):
@@ -190,8 +197,6 @@ def _bound(port: int) -> socket.socket:
 
 
 def _serve(sockets: Iterable[socket.socket], token: str, until: float) -> None:
-    with contextlib.suppress(OSError):
-        Path("/proc/self/comm").write_text(_process_name(token), encoding="utf-8")
     with selectors.DefaultSelector() as selector:
         for one in sockets:
             selector.register(one, selectors.EVENT_READ)
