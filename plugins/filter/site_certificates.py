@@ -40,12 +40,13 @@ from typing import Any
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.read import read_settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.render import certificates
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.names import to_ascii
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.lenient_action import plain
 
 
 def site_certificates(sites: object, certificate: object = "acme") -> list[dict[str, Any]]:
     """Return what acme_preflight takes as sites."""
-    settings, _findings = read_settings({"sites": plain(sites), "certificate": plain(certificate)})
+    settings, _findings = read_settings({"sites": plain(sites), "certificate": plain(certificate)}, to_ascii)
     return [
         {
             "name": entry["name"],

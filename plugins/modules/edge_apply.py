@@ -178,6 +178,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command i
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.apply import Edge
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.caddy import EdgeError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.layout import Paths
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.names import International, as_written
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.read import read_settings, secrets_in
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.files import FileError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, refusal
@@ -217,9 +218,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def judge_options(params: Mapping[str, Any]) -> list[Finding]:
+def judge_options(params: Mapping[str, Any], international: International = as_written) -> list[Finding]:
     """Everything that is wrong with the options themselves."""
-    return read_settings(params)[1]
+    return read_settings(params, international)[1]
 
 
 def report(findings: Sequence[Finding], host: str) -> dict[str, Any]:

@@ -173,6 +173,17 @@ def test_the_controller_judges_before_the_host_is_asked() -> None:
     assert [finding["name"] for finding in judged["findings"]] == ["edge_sites[app.test].port"]
 
 
+def test_the_host_gets_names_as_dns_has_them() -> None:
+    """As the role dns makes their records: IDNA 2008, which Python's own reader does not know."""
+    made = action(sites=[{**SITES[0], "name": "Straße.de", "aliases": ["a.de"]}])
+    made._execute_module = MagicMock(return_value={"changed": False})
+    assert "failed" not in made.run(task_vars={})
+    (sites,) = [call.kwargs["module_args"]["sites"] for call in made._execute_module.call_args_list]
+    assert (sites[0]["name"], sites[0]["aliases"]) == ("xn--strae-oqa.de", ["a.de"])
+    refused = action(sites=[{**SITES[0], "name": "☃.net"}]).run(task_vars={})
+    assert "edge_sites[☃.net].name is '☃.net': its part '☃' is no IDN name" in refused["msg"]
+
+
 def test_the_root_certificate_is_kept_on_the_controller(tmp_path: Path) -> None:
     kept = tmp_path / "roots" / "web1.crt"
     for changed in (True, False):

@@ -18,6 +18,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.read
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.settings import Settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.tree import texts, to_judge, wanted_tree
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.upstreams import upstream_files
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.names import to_ascii
 
 HASH = "$2b$10$" + "a" * 53
 NEW, OLD = (2, 11), (2, 6)
@@ -46,7 +47,7 @@ def caddy() -> Caddy:
 
 
 def settings(**options: Any) -> Settings:
-    found, findings = read_settings({"sites": SITES, "acme_email": "ops@example.com", **options})
+    found, findings = read_settings({"sites": SITES, "acme_email": "ops@example.com", **options}, to_ascii)
     assert findings == []
     return found
 
