@@ -71,8 +71,8 @@ def _global(lines: Lines, settings: Settings, version: Version, bridges: Mapping
     lines.add("skip_install_trust")
     # Requests that are under way at a reload get the time that their route has.
     lines.add(f"grace_period {max((*_timeouts(settings), settings.drain_timeout))}s")
-    if settings.acme_email:
-        lines.add(f"email {settings.acme_email}")
+    if settings.contact:
+        lines.add(f"email {settings.contact}")
     if settings.with_mode(ACME):
         lines.add(f"acme_ca {settings.acme_ca}")
         if settings.acme_ca_root:
@@ -268,6 +268,6 @@ def manifest(settings: Settings) -> str:
         "dns_provider": settings.dns.provider if settings.dns else "",
         "dns_resolvers": list(settings.dns.resolvers) if settings.dns else [],
         "acme_ca": settings.acme_ca,
-        "acme_email": settings.acme_email,
+        "acme_email": settings.contact,
     }
     return json.dumps(about, indent=2) + "\n"

@@ -170,6 +170,24 @@ def test_hashes_and_secrets_are_shown_in_no_diff() -> None:
     assert files[layout.USERS].mode == 0o640
 
 
+@pytest.mark.parametrize(
+    ("names", "contact"),
+    [
+        (("a.example.com", "b.example.com"), "hostmaster@a.example.com"),
+        (("*.example.com",), "hostmaster@example.com"),
+    ],
+)
+def test_the_ca_has_an_address_in_any_case(names: tuple[str, ...], contact: str) -> None:
+    """Without one, names that are new at the same time fight over the account."""
+    own = {**SITES[1], "name": "own.test", "certificate": "internal"}
+    sites = [own, *({**SITES[1], "name": name} for name in names)]
+    asked = {"certificate": "acme_dns", "dns_challenge": {"provider": "hetzner"}} if "*" in names[0] else {}
+    found = settings(sites=sites, acme_email="", **asked)
+    assert f"\temail {contact}\n" in render.caddyfile(found, NEW)
+    assert json.loads(render.manifest(found))["acme_email"] == contact
+    assert "email" not in render.caddyfile(settings(sites=[own], acme_email=""), NEW)
+
+
 def test_what_others_watch() -> None:
     wanted = json.loads(render.certificates(settings()))
     assert wanted[0]["names"] == ["xn--bcher-kva.test", "www.app.test"]
