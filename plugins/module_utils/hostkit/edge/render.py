@@ -253,6 +253,7 @@ def certificates(settings: Settings) -> str:
                 "mode": site.mode,
                 "certificate_file": files[0],
                 "key_file": files[1],
+                "ca": settings.acme_ca if site.mode in (ACME, ACME_DNS) else "",
             }
         )
     return json.dumps(wanted, indent=2) + "\n"

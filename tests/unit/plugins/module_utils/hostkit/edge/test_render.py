@@ -191,7 +191,7 @@ def test_the_ca_has_an_address_in_any_case(names: tuple[str, ...], contact: str)
 def test_what_others_watch() -> None:
     wanted = json.loads(render.certificates(settings()))
     assert wanted[0]["names"] == ["xn--bcher-kva.test", "www.app.test"]
-    assert [item["mode"] for item in wanted] == ["internal", "acme"]
+    assert [(item["mode"], item["ca"]) for item in wanted] == [("internal", ""), ("acme", settings().acme_ca)]
     assert json.loads(render.manifest(settings()))["upstreams"] == {"app": [8000, 9000], "other": [80]}
 
 
