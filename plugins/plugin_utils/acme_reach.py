@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,6 +48,8 @@ Lookup = Callable[[str, str], Sequence[str]]
 """The values of a record: (name, type) to texts; for CAA such as '0 issue "letsencrypt.org"'."""
 Fetch = Callable[[str, int, str, str], Answer]
 """GET over HTTP: (address, port, host, path) to what came back. An empty path only connects."""
+LeadsHere = Callable[[str, str], bool]
+"""Whether (address, name) gives out the token that was put on this host."""
 Show = Callable[[str, str, int], "bytes | None"]
 """The certificate (DER) that is shown: (name, address, port); None when there is none."""
 
@@ -73,9 +76,14 @@ def judge(host: Host, lookup: Lookup, fetch: Fetch, again: Lookup | None = None,
     What `lookup` finds wrong is looked up once more with `again`: a resolver may still have what was there before.
     """
     findings = _clock(host) + _taken(host)
-    in_dns, reached = _names(host, lookup)
+
+    @functools.cache
+    def leads_here(address: str, name: str) -> bool:
+        return _leads_here(host, address, name, fetch)
+
+    in_dns, reached = _names(host, lookup, leads_here)
     if in_dns and again is not None:
-        in_dns, reached = _names(host, again)
+        in_dns, reached = _names(host, again, leads_here)
     findings += in_dns
     if not any(finding.rule == "acme-port-taken" for finding in findings):
         for address, name in reached.items():
@@ -83,14 +91,14 @@ def judge(host: Host, lookup: Lookup, fetch: Fetch, again: Lookup | None = None,
     return list(dict.fromkeys(findings))
 
 
-def _names(host: Host, lookup: Lookup) -> tuple[list[Finding], dict[str, str]]:
+def _names(host: Host, lookup: Lookup, leads_here: LeadsHere) -> tuple[list[Finding], dict[str, str]]:
     """What is wrong with the records of all names, and the addresses that are right, each with one of its names."""
     findings: list[Finding] = []
     reached: dict[str, str] = {}
     for name, mode in host.names.items():
         found: list[Finding] = []
         if mode == "acme":
-            found, good = _records(host, name, lookup)
+            found, good = _records(host, name, lookup, leads_here)
             reached |= {address: reached.get(address, name) for address in good}
         # A zone whose name servers fail has no CAA records either: that is said once.
         unknown = any(finding.rule == "acme-lookup" for finding in found)
@@ -137,7 +145,7 @@ def _taken(host: Host) -> list[Finding]:
 # --- DNS ----------------------------------------------------------------------------------------------------------
 
 
-def _records(host: Host, name: str, lookup: Lookup) -> tuple[list[Finding], list[str]]:
+def _records(host: Host, name: str, lookup: Lookup, leads_here: LeadsHere) -> tuple[list[Finding], list[str]]:
     """What is wrong with the addresses of a name, and those that are right."""
     findings: list[Finding] = []
     good: list[str] = []
@@ -151,9 +159,11 @@ def _records(host: Host, name: str, lookup: Lookup) -> tuple[list[Finding], list
             text = f"The {kind} record of {name} cannot be looked up: {error}."
             findings.append(_finding("acme-lookup", name, text, "Check the name servers of its zone."))
             continue
-        good += [value for value in values if value in known]
+        # One that is not known may lead here all the same, through NAT or a load balancer.
+        here = [value for value in values if value in known or leads_here(value, name)]
+        good += here
         mine = [address for address in host.addresses if ipaddress.ip_address(address).version == version]
-        findings += [_wrong(host, name, kind, value, mine) for value in values if value not in known]
+        findings += [_wrong(host, name, kind, value, mine) for value in values if value not in here]
     if not good and not findings:
         has = " and ".join(f"{'AAAA' if ':' in address else 'A'} {address}" for address in _suggested(host))
         text = f"{name} has no A and no AAAA record, so the CA would not find {host.name}."
@@ -169,16 +179,24 @@ def _wrong(host: Host, name: str, kind: str, value: str, mine: Sequence[str]) ->
     if kind == "AAAA":
         text += " CAs, and browsers, ask IPv6 first."
     if mine:
-        fix = f"Change it to {mine[0]}. If {value} leads to {host.name} all the same, add it to {ADDRESSES}."
+        fix = f"Change it to {_best(mine)}. If {value} leads to {host.name} all the same, add it to {ADDRESSES}."
     else:
         fix = f"Delete it: {host.name} has no such address. If it has one, add it to {ADDRESSES}."
-    return _finding("acme-address", name, text, fix)
+    # In check mode there is no token that would prove it: only the deploy can tell.
+    return _finding("acme-address", name, text, fix, ERROR if host.token else WARNING)
 
 
 def _suggested(host: Host) -> list[str]:
     """One address for each family."""
-    by_version = {ipaddress.ip_address(address).version: address for address in reversed(host.addresses)}
-    return [by_version[version] for version in sorted(by_version)]
+    by_version: dict[int, list[str]] = {}
+    for address in host.addresses:
+        by_version.setdefault(ipaddress.ip_address(address).version, []).append(address)
+    return [_best(by_version[version]) for version in sorted(by_version)]
+
+
+def _best(addresses: Sequence[str]) -> str:
+    """The first one that everybody can reach, else the first one."""
+    return next((one for one in addresses if ipaddress.ip_address(one).is_global), addresses[0])
 
 
 def _plain(address: str) -> str:
@@ -255,6 +273,16 @@ def _asked_as(host: Host, name: str, port: int) -> str:
     if port in host.token.get("ports", ()):
         return name
     return str(host.token.get("asked_as", {}).get(name, "")) if port == host.ports[0] else ""
+
+
+def _leads_here(host: Host, address: str, name: str, fetch: Fetch) -> bool:
+    """Whether the token is to be had at an address for a name."""
+    port = host.ports[0]
+    asked_as = _asked_as(host, name, port)
+    if not asked_as:
+        return False
+    answer = fetch(address, port, asked_as, f"{PATH}{host.token['token']}")
+    return not answer.outcome and answer.body.strip() == host.token["proof"]
 
 
 def _is_shown(host: Host, address: str, port: int, show: Show) -> bool:

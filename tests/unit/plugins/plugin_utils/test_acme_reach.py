@@ -53,7 +53,7 @@ def look(
 
     def fetch(address: str, port: int, name: str, path: str) -> Answer:
         asked.append((address, port, name, path))
-        return (answers or {}).get((address, port), Answer(body="t.proof"))
+        return (answers or {}).get((address, port), Answer(body="t.proof") if address in (V4, V6) else Answer(SILENT))
 
     again = None if later is None else partial(lookup_in, later)
     findings = judge(host, partial(lookup_in, records), fetch, again, lambda _name, _address, _port: shown)
@@ -88,7 +88,23 @@ def test_a_record_that_leads_elsewhere() -> None:
 def test_one_record_of_two_that_leads_elsewhere() -> None:
     findings, asked = look(records={(APP, "A"): [V4, OTHER]})
     assert [one.message for one in findings] == [f"The A record of {APP} is {OTHER}, which is no address of web1."]
-    assert {address for address, *_rest in asked} == {V4}
+    # The other one is asked once whether it leads here all the same.
+    assert [(address, port) for address, port, *_rest in asked] == [(OTHER, 80), (V4, 80), (V4, 443)]
+
+
+def test_an_address_that_leads_here_all_the_same() -> None:
+    """NAT or a load balancer: the host does not know this address, and the token is to be had there."""
+    answers = {(OTHER, port): Answer(body="t.proof") for port in (80, 443)}
+    assert look(records={(APP, "A"): [OTHER]}, answers=answers)[0] == []
+    # In check mode there is no token that could prove it.
+    finding = only(host=replace(HOST, token={}), records={(APP, "A"): [OTHER]}, answers=answers)
+    assert (finding.severity, finding.fix.endswith("add it to edge_public_addresses.")) == ("warning", True)
+
+
+def test_what_everybody_can_reach_is_proposed_first() -> None:
+    host = replace(HOST, addresses=["10.0.0.5", "9.9.9.9", "fd00::5"])
+    assert only(host=host, records={}).fix == f"Add to its zone: {APP} A 9.9.9.9 and AAAA fd00::5."
+    assert only(host=host, records={(APP, "A"): [OTHER]}).fix.startswith("Change it to 9.9.9.9.")
 
 
 def test_an_old_ipv6_record() -> None:
