@@ -276,13 +276,14 @@ def _asked_as(host: Host, name: str, port: int) -> str:
 
 
 def _leads_here(host: Host, address: str, name: str, fetch: Fetch) -> bool:
-    """Whether the token is to be had at an address for a name."""
-    port = host.ports[0]
-    asked_as = _asked_as(host, name, port)
-    if not asked_as:
-        return False
-    answer = fetch(address, port, asked_as, f"{PATH}{host.token['token']}")
-    return not answer.outcome and answer.body.strip() == host.token["proof"]
+    """Whether the token is to be had at an address for a name, at one of the ports."""
+    for port in dict.fromkeys(host.ports):
+        asked_as = _asked_as(host, name, port)
+        if asked_as:
+            answer = fetch(address, port, asked_as, f"{PATH}{host.token['token']}")
+            if not answer.outcome and answer.body.strip() == host.token["proof"]:
+                return True
+    return False
 
 
 def _is_shown(host: Host, address: str, port: int, show: Show) -> bool:

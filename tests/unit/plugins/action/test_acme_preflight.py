@@ -20,6 +20,7 @@ from ansible.template import Templar
 from ansible_collections.hypercode.deploy.plugins.action import acme_preflight as action_file
 from ansible_collections.hypercode.deploy.plugins.action.acme_preflight import ActionModule
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import token
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.wanted import Paths
 from ansible_collections.hypercode.deploy.plugins.modules import acme_preflight as module
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.acme_network import (
@@ -233,6 +234,24 @@ def test_sites_that_ask_no_ca(run: Run) -> None:
 def test_options_that_cannot_be_used(run: Run) -> None:
     result = run(sites="{{ edge_nothing }}")
     assert (result["failed"], set(rules(result))) == (True, {"option"})
+    result = run(APP, addresses=["198.51.100.7", "app.example.com"], resolvers=["192.0.2.53:5353"])
+    assert [finding["name"] for finding in result["findings"]] == ["edge_public_addresses", "edge_acme_resolvers"]
+
+
+def test_the_caddy_of_a_package_before_its_first_settings(
+    run: Run, server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds port 80, and its admin endpoint is not ours: no reason to warn anybody."""
+
+    def not_ours(_paths: Paths) -> None:
+        raise CaddyError("Caddy's admin endpoint does not answer. Fix: run site.yml again")
+
+    server.records = {(APP, "A"): ["127.0.0.1"]}
+    monkeypatch.setattr(module, "find_caddy", not_ours)
+    monkeypatch.setattr(module, "holders", lambda _ports: {str(run.ports[0]): {"name": "caddy", "unit": ""}})
+    with socket.create_server(("127.0.0.1", run.ports[0])):
+        result = run(APP)
+    assert (rules(result), result["warnings"], run.proof["ports"]) == ([], [], [run.ports[1]])
 
 
 def test_the_listener_ends_by_itself_and_answers_nothing_else() -> None:
