@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.given import Given, GivenFile, judge
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, errors, summary
-from ansible_collections.hypercode.deploy.plugins.plugin_utils.certificate_rules import Given, GivenFile, judge
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.certificate_backend import Cryptography
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.lenient_action import LenientAction
 
 ENTRY = {
@@ -52,6 +53,7 @@ class ActionModule(LenientAction):
                     self._file(entry["key_file"]),
                 ),
                 now(),
+                Cryptography(),
             )
         ]
 

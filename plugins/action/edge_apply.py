@@ -4,12 +4,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.names import hostname
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.files import write_file
 from ansible_collections.hypercode.deploy.plugins.modules.edge_apply import ARGUMENTS, judge_options, report
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.names import to_ascii
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.lenient_action import LenientAction
+
+
+def _as_in_dns(sites: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Sites that were judged, with names as DNS has them: the host knows no other ones."""
+    return [
+        {
+            **site,
+            "name": hostname(site["name"], to_ascii),
+            "aliases": [hostname(alias, to_ascii) for alias in site.get("aliases") or ()],
+        }
+        for site in sites
+    ]
 
 
 class ActionModule(LenientAction):
@@ -19,11 +34,13 @@ class ActionModule(LenientAction):
         """Judge; unless that is all, have the module apply."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        options, findings = self.judged_options(ARGUMENTS, "edge_", judge_options)
+        options, findings = self.judged_options(ARGUMENTS, "edge_", lambda given: judge_options(given, to_ascii))
         if options.get("state") == "validated":
             return {**result, "changed": False, "findings": [finding.as_dict() for finding in findings]}
         if findings and options.get("state") != "absent":
             return {**result, **report(findings, str(task_vars.get("inventory_hostname", "the host"))), "failed": True}
+        if not findings:
+            options["sites"] = _as_in_dns(options["sites"])
         answer: dict[str, Any] = self._execute_module(
             module_name="hypercode.deploy.edge_apply", module_args=options, task_vars=task_vars
         )

@@ -13,7 +13,9 @@ description:
   - A CA counts failed attempts, and refuses further ones for hours. So everything that it looks at is looked at before,
     from the controller. Each name leads to this host, over IPv4 and IPv6; ports 80 and 443 of it answer, with a token
     that was put there for this; the CAA records allow the CA; the clock of the host is right.
-  - Looks only at names that have no valid certificate yet. Where each has one, it asks nobody.
+  - Looks only at names that have no valid certificate of this CA yet. Where each has one, it asks nobody.
+  - Where a resolver has no address or another one, the name servers of the zone itself are asked, as a CA does.
+  - One of both ports is enough for a CA. With port 80 closed it is a warning.
   - The token is given out by Caddy where it runs, else by a process that ends by itself. It is taken away in any case.
 attributes:
   check_mode:
@@ -83,7 +85,7 @@ options:
     type: float
     default: 5
   fail_on_findings:
-    description: Fail when something is wrong.
+    description: Fail when something is wrong. Else it is told as warnings.
     type: bool
     default: true
   phase:
@@ -126,6 +128,8 @@ findings:
       fix: Change it to 198.51.100.11.
 """
 
+import contextlib
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -134,17 +138,22 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import token
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError, find_caddy
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.directories import LETS_ENCRYPT
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.state import (
     GOOD,
     RENEWAL_LATE,
     read_states,
 )
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.storage import ca_folder, find
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.wanted import (
     FROM_CA,
     Paths,
     WantedCertificate,
+    read_wanted,
 )
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.x509 import CertificateError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import run_command
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.bridge import served
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.listeners import read_listeners
 
 SITE = {
@@ -173,8 +182,8 @@ _INNER = ("lo", "docker", "br-", "veth", "virbr")
 _VALID = (*GOOD, RENEWAL_LATE)
 
 
-def without_certificate(paths: Paths, sites: list[dict[str, Any]]) -> dict[str, str]:
-    """The names that need a certificate from a CA and have no valid one, each with its mode."""
+def without_certificate(paths: Paths, sites: list[dict[str, Any]], ca: str = "") -> dict[str, str]:
+    """The names that need a certificate from this CA and have no valid one of it, each with its mode."""
     wanted = [
         WantedCertificate(
             site["name"].lower(),
@@ -191,7 +200,14 @@ def without_certificate(paths: Paths, sites: list[dict[str, Any]]) -> dict[str, 
         for entry in wanted
         for name in entry.names
         if states.get(entry.name if entry.certificate_file else name) not in _VALID
+        or (not entry.certificate_file and not _is_from(paths, name, ca))
     }
+
+
+def _is_from(paths: Paths, name: str, ca: str) -> bool:
+    """Whether Caddy has a certificate of this CA: of another one it would ask for its own."""
+    folder = ca_folder(ca or LETS_ENCRYPT)
+    return any(stored.ca == folder for stored in find(paths.storage, name, internal=False))
 
 
 def own_addresses() -> list[str]:
@@ -222,9 +238,19 @@ def holders(ports: list[int]) -> dict[str, dict[str, str]]:
     return found
 
 
+def shown(paths: Paths, port: int) -> dict[str, str]:
+    """A certificate that Caddy shows now: for which name, and its SHA-256. Empty when it shows none."""
+    with contextlib.suppress(CertificateError):
+        for name in (name for entry in read_wanted(paths.wanted) or [] for name in entry.names):
+            found = served(name, port=port)
+            if found is not None:
+                return {"name": name, "digest": hashlib.sha256(found).hexdigest()}
+    return {}
+
+
 def open_up(paths: Paths, params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Say what the controller needs to know, and put the token in its place."""
-    names = without_certificate(paths, params["sites"])
+    names = without_certificate(paths, params["sites"], params["ca"])
     by_http = [name for name, mode in names.items() if mode == "acme"]
     # Two sites, or the same in the configuration, may share a port in tests.
     ports = list(dict.fromkeys([params["http_port"], params["https_port"]]))
@@ -235,17 +261,22 @@ def open_up(paths: Paths, params: dict[str, Any], *, check_mode: bool) -> dict[s
     if not by_http or check_mode:
         return answer
     text = token.new_token()
-    proof: dict[str, Any] = {"token": text, "proof": token.proof_of(text), "pid": 0, "files": [], "ports": []}
+    proof: dict[str, Any] = {"token": text, "proof": token.proof_of(text), "pid": 0, "ports": []}
+    proof |= vars(token.Placed())
     holder = answer["holders"].get(str(params["http_port"]), {}).get("name", "")
     if holder == "caddy":
         try:
-            proof["files"] = token.place(find_caddy(paths), text, by_http, params["ca"])
+            proof |= vars(token.place(find_caddy(paths), text, by_http))
         except CaddyError as error:
             answer["note"] = str(error)
+    if answer["holders"].get(str(params["https_port"]), {}).get("name", "") == "caddy":
+        proof["shown"] = shown(paths, params["https_port"])
     free = [port for port in ports if str(port) not in answer["holders"]]
     if free:
         proof["pid"] = token.listen(free, text, LIMIT)
         proof["ports"] = free
+        # Before its first settings, the Caddy of a package cannot be asked: what listens at the other port is enough.
+        answer.pop("note", None)
     return {**answer, "token": proof}
 
 

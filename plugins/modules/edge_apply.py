@@ -10,6 +10,8 @@ version_added: 0.1.0
 author: The hypercode.deploy authors (@hypercode)
 description:
   - Makes Caddy serve sites that lead to the containers of a Compose project, and keeps their addresses right.
+  - Certificates and keys that were given are judged where they lie. Where new ones do not work, a site goes on with
+    what it has.
   - The new configuration is judged by Caddy, as the user that Caddy runs as, before anything is written. Files are
     written whole, then loaded without a gap. What Caddy does not take is put back, and what was served goes on.
   - Where a site gets its certificate another way than before, the old certificate serves until the new one is there.
@@ -56,7 +58,7 @@ options:
     elements: str
     default: []
   acme_email:
-    description: Where the CA writes to.
+    description: Where the CA writes to. Without it, hostmaster@ and the first name that asks a CA.
     type: raw
     default: ''
   acme_ca:
@@ -174,11 +176,16 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hypercode.deploy.plugins.module_utils import proved_module
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.given_here import judge_given
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.wanted import parse_wanted
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import run_command
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge import layout
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.apply import Edge
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.caddy import EdgeError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.layout import Paths
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.names import International, as_written
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.read import read_settings, secrets_in
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.render import certificates
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.files import FileError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import Finding, refusal
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.units import UnitError
@@ -217,9 +224,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def judge_options(params: Mapping[str, Any]) -> list[Finding]:
+def judge_options(params: Mapping[str, Any], international: International = as_written) -> list[Finding]:
     """Everything that is wrong with the options themselves."""
-    return read_settings(params)[1]
+    return read_settings(params, international)[1]
 
 
 def report(findings: Sequence[Finding], host: str) -> dict[str, Any]:
@@ -232,6 +239,10 @@ def apply(module: AnsibleModule, host: str) -> dict[str, Any]:
     settings, findings = read_settings(module.params)
     if findings and module.params["state"] == "present":
         module.fail_json(**report(findings, host))
+    if module.params["state"] == "present":
+        findings = judge_given(parse_wanted(certificates(settings)), host, layout.USER, root=PATHS.root, run=_run)
+        if findings:
+            module.fail_json(**report(findings, host))
     edge = Edge(settings, host, PATHS, _run, check_mode=module.check_mode, scratch=Path(module.tmpdir))
     done = edge.remove() if module.params["state"] == "absent" else edge.apply()
     for warning in done.warnings:

@@ -44,6 +44,8 @@ class AcmeLab:
 
     folder: Path
     names: Sequence[str]
+    internal: bool = False
+    """Every site has a certificate of Caddy's own CA, and nothing in its configuration names another one."""
     ports: dict[str, int] = field(default_factory=dict)
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -62,6 +64,14 @@ class AcmeLab:
         """Start everything; return when Caddy has a certificate for every name."""
         for name, port in zip(("acme", "manage", "dns", "dns_manage", "http", "https"), free_ports(6), strict=True):
             self.ports[name] = port
+        if not self.internal:
+            self._start_authority()
+        self.start_caddy()
+        wait_until(
+            lambda: all(list(self.paths.storage.glob(f"certificates/*/{name}/{name}.crt")) for name in self.names)
+        )
+
+    def _start_authority(self) -> None:
         now = time.time()
         server = issue(("localhost", "127.0.0.1"), begin=now - 3600, end=now + 86_400)
         (self.folder / "pebble.crt").write_text(server.pem)
@@ -74,10 +84,6 @@ class AcmeLab:
             ],
         )
         self.start_ca()
-        self.start_caddy()
-        wait_until(
-            lambda: all(list(self.paths.storage.glob(f"certificates/*/{name}/{name}.crt")) for name in self.names)
-        )
 
     def start_ca(self) -> None:
         settings = {
@@ -97,13 +103,14 @@ class AcmeLab:
     def start_caddy(self) -> None:
         for folder in (self.paths.storage, self.folder / "run/caddy"):
             folder.mkdir(parents=True, exist_ok=True)
-        sites = "\n".join(f"{name} {{\n respond {name}\n}}" for name in self.names)
+        tls = " tls internal\n" if self.internal else ""
+        sites = "\n".join(f"{name} {{\n{tls} respond {name}\n}}" for name in self.names)
+        # Without an address, two names fight over the account: see rehearsal.py.
+        ca = f" acme_ca {self.directory}\n acme_ca_root {self.folder}/pebble.crt\n email admin@lab.example.org\n"
         (self.folder / "Caddyfile").write_text(
             f"{{\n http_port {self.ports['http']}\n https_port {self.ports['https']}\n"
-            # Without an address, two names fight over the account: see rehearsal.py.
-            f" acme_ca {self.directory}\n acme_ca_root {self.folder}/pebble.crt\n email admin@lab.example.org\n"
-            f" admin unix/{self.folder}/run/caddy/admin.socket\n storage file_system {self.paths.storage}\n"
-            f" skip_install_trust\n}}\n{sites}\n"
+            f"{'' if self.internal else ca} admin unix/{self.folder}/run/caddy/admin.socket\n"
+            f" storage file_system {self.paths.storage}\n skip_install_trust\n}}\n{sites}\n"
         )
         self.run("caddy", [caddy_program() or "caddy", "run", "--config", "Caddyfile"])
 
@@ -137,9 +144,9 @@ class AcmeLab:
 
 
 @contextlib.contextmanager
-def acme_lab(folder: Path, *names: str) -> Iterator[AcmeLab]:
-    """A lab that runs; all of it is stopped at the end."""
-    lab = AcmeLab(folder, names)
+def acme_lab(folder: Path, *names: str, internal: bool = False) -> Iterator[AcmeLab]:
+    """A lab that runs; all of it is stopped at the end. ``internal``: Caddy alone, with its own CA."""
+    lab = AcmeLab(folder, names, internal)
     try:
         lab.start()
         yield lab

@@ -84,6 +84,12 @@ def issuer_root(bed: Bed) -> str:
     return run(["docker", "exec", container(bed), "python3", "-c", code]).stdout
 
 
+def orders(bed: Bed) -> int:
+    """How often this CA was asked for a certificate since its start."""
+    done = run(["docker", "logs", container(bed)])
+    return f"{done.stdout}{done.stderr}".count("POST /order-plz")
+
+
 def _certificate(bed: Bed) -> None:
     """The certificate of the CA's address, signed as that of the registry is."""
     place, tls = folder(bed), bed.state / "tls"

@@ -24,6 +24,7 @@ FILES = Path(__file__).resolve().parents[1] / "files"
 ADDRESS = BED.address(0)
 OWN_ROOT = BED.state / "edge-root.crt"
 NAMES = ("app.test", "www.app.test", "board.test", "alpn.test", "wild.test", "*.wild.test")
+LOST, ELSEWHERE = "lost.test", "192.0.2.9"
 DRAIN = 4
 LOGIN = {"Authorization": "Basic " + base64.b64encode(b"ops:open sesame").decode()}
 ACME = {
@@ -31,6 +32,7 @@ ACME = {
     "edge_acme_email": "ops@example.com",
     "edge_acme_ca": authority.DIRECTORY,
     "edge_acme_ca_root": str(BED.state / "tls" / "ca.crt"),
+    "edge_acme_resolvers": [authority.ADDRESS],
 }
 APP = {"name": "app.test", "service": "app", "port": 8000}
 
@@ -64,7 +66,7 @@ def story(host: Any) -> None:
 @pytest.fixture(scope="module")
 def ca(host: Any) -> str:
     """The CA runs; the certificate that its certificates are signed by."""
-    authority.up(BED, dict.fromkeys(NAMES, ADDRESS))
+    authority.up(BED, {**dict.fromkeys(NAMES, ADDRESS), LOST: ELSEWHERE})
     return authority.issuer_root(BED)
 
 
@@ -284,6 +286,16 @@ def test_a_real_ca_takes_over_without_a_gap(ca, inventory, figure):
     for name in ("app.test", "www.app.test", "board.test"):
         assert "Pebble" in site(name, roots=ca).issuer()
     assert edge(inventory, **ACME).changed("web1") == 0
+
+
+def test_a_name_that_leads_elsewhere_is_refused_before_the_ca_is_asked(ca, inventory):
+    before = authority.orders(BED)
+    done = edge(inventory, **ACME, edge_sites=[APP, {**APP, "name": LOST}])
+    assert done.code != 0
+    assert f"The A record of {LOST} is {ELSEWHERE}, which is no address of web1." in done.output, done.output
+    assert done.changes == []
+    assert site("app.test", roots=ca).get("/").body == "app 0\n"
+    assert authority.orders(BED) == before > 0
 
 
 def test_with_port_80_closed_the_ca_comes_by_tls(ca, host, inventory):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -131,6 +132,34 @@ def test_each_finding_says_what_and_how_to_mend_it(refused: Ended) -> None:
     assert ("compose.yaml", "4") in places
     assert refused.tasks["Check what the server has"]["msg"].startswith("web1: ")
     assert "Traceback" not in refused.output
+
+
+def test_a_clock_that_is_wrong_by_a_day_and_a_port_that_is_taken(tmp_path: Path) -> None:
+    """Certificates would fail for both: it is said before anything is touched, whatever the edge is to do."""
+    tomorrow = tmp_path / "tomorrow"
+    tomorrow.mkdir()
+    (tomorrow / "sitecustomize.py").write_text("import time\nnow = time.time\ntime.time = lambda: now() + 86400\n")
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f'#!/bin/sh\nPYTHONPATH={tomorrow} exec {sys.executable} "$@"\n')
+    interpreter.chmod(0o755)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        variables = {
+            "ansible_python_interpreter": str(interpreter),
+            "preflight_ports": [{"port": port, "owner": ["caddy"]}],
+            "edge_acme_ca": "https://ca.example/dir",
+            "edge_sites": [{"name": "app.example", "service": "web", "port": 80}],
+        }
+        ended = preflight(tmp_path, GOOD_COMPOSE, variables)
+    assert ended.code == 2
+    assert ended.failed == ["Check what the server has"]
+    clock, held = (
+        next(finding for finding in ended.findings if finding["rule"] == rule) for rule in ("clock-skew", "port-taken")
+    )
+    assert "seconds ahead of the clock of the machine you deploy from" in clock["message"]
+    assert "timedatectl set-ntp true" in clock["fix"]
+    assert held["message"].startswith(f"port {port}/tcp is taken by ")
+    assert held["fix"].startswith("If nobody needs it, ")
 
 
 def test_right_settings_give_no_finding_about_them(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from .storage import ca_folder, safe
 PATH = "/.well-known/acme-challenge/"
 _REQUEST = 4096
 _PATIENCE = 5.0
+# Below a name that is kept for examples: no host of anybody.
+_NOBODY = "hypercode-preflight.example.com"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,100}")
 
 
@@ -45,51 +48,76 @@ def proof_of(token: str) -> str:
 # --- Caddy answers ------------------------------------------------------------------------------------------------
 
 
-def token_files(caddy: RunningCaddy, names: Iterable[str], ca: str) -> list[Path]:
-    """Where Caddy looks for the challenge of each name: below every CA that it uses, and the one that it is to use."""
+def directories_for(config: Mapping[str, Any], name: str) -> list[str]:
+    """The ACME directories of the CAs whose challenges Caddy answers for a name with this configuration.
+
+    None where the name has a certificate of Caddy's own CA. A name that no policy speaks of has Caddy's usual CA.
+    """
+    for policy in config.get("apps", {}).get("tls", {}).get("automation", {}).get("policies") or []:
+        subjects = policy.get("subjects") or []
+        if subjects and not any(_is_meant(name, subject) for subject in subjects):
+            continue
+        issuers = policy.get("issuers") or [{"module": "acme"}]
+        return [issuer.get("ca") or LETS_ENCRYPT for issuer in issuers if issuer.get("module") == "acme"]
+    return [LETS_ENCRYPT]
+
+
+def _is_meant(name: str, subject: str) -> bool:
+    _label, _dot, parent = name.partition(".")
+    return subject.lower() in (name.lower(), f"*.{parent.lower()}")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where Caddy finds the token, and as which host it has to be asked for each name."""
+
+    files: list[str] = field(default_factory=list)
+    asked_as: dict[str, str] = field(default_factory=dict)
+
+
+def place(caddy: RunningCaddy, token: str, names: Iterable[str]) -> Placed:
+    """Put the token where Caddy finds it.
+
+    While Caddy serves a name with a certificate of its own CA, it answers no challenge for it; and the file of a
+    challenge that is under way, or was left behind, stays. For such names it is asked as another host, which nobody
+    has: that shows as well where the address leads. A name for which Caddy answers in no way is left out.
+    """
     config = caddy.config()
-    policies = config.get("apps", {}).get("tls", {}).get("automation", {}).get("policies") or []
-    issuers = [
-        issuer for policy in policies for issuer in policy.get("issuers") or [] if issuer.get("module") == "acme"
-    ]
-    folders = {
-        ca_folder(directory or LETS_ENCRYPT) for directory in [ca, *(issuer.get("ca", "") for issuer in issuers)]
-    }
-    storage = caddy.storage(config)
-    return [
-        storage / "acme" / folder / "challenge_tokens" / f"{safe(name)}.json"
-        for folder in sorted(folders)
-        for name in names
-    ]
-
-
-def place(caddy: RunningCaddy, token: str, names: Sequence[str], ca: str) -> list[str]:
-    """Put the token where Caddy finds it; the files. One that is there already belongs to a challenge, and stays."""
-    placed = []
-    by_file = {f"{safe(name)}.json": name for name in names}
-    for path in token_files(caddy, names, ca):
-        text = json.dumps(
-            {
-                "type": "http-01",
-                "status": "pending",
-                "token": token,
-                "keyAuthorization": proof_of(token),
-                "identifier": {"type": "dns", "value": by_file[path.name]},
-            }
-        )
-        # As Caddy's user: in a folder of another one, root follows no links.
-        script = 'umask 077; mkdir -p "${1%/*}"; set -C; cat > "$1"'
-        done = subprocess.run(
-            ["sh", "-c", script, "sh", path],
-            input=text.encode(),
-            check=False,
-            capture_output=True,
-            timeout=_PATIENCE,
-            **caddy.as_user(),
-        )
-        if done.returncode == 0:
-            placed.append(str(path))
+    placed = Placed()
+    for name in names:
+        other = f"{secrets.token_hex(8)}.{_NOBODY}"
+        for host in (name, other):
+            files = [_put(caddy, config, token, host, directory) for directory in directories_for(config, host)]
+            placed.files.extend(filter(None, files))
+            if files and all(files):
+                placed.asked_as[name] = host
+                break
     return placed
+
+
+def _put(caddy: RunningCaddy, config: Mapping[str, Any], token: str, host: str, directory: str) -> str:
+    """Write the challenge of one host and CA; its file, or "" where there is one already."""
+    path = caddy.storage(config) / "acme" / ca_folder(directory) / "challenge_tokens" / f"{safe(host)}.json"
+    text = json.dumps(
+        {
+            "type": "http-01",
+            "status": "pending",
+            "token": token,
+            "keyAuthorization": proof_of(token),
+            "identifier": {"type": "dns", "value": host},
+        }
+    )
+    # As Caddy's user: in a folder of another one, root follows no links.
+    script = 'umask 077; mkdir -p "${1%/*}"; set -C; cat > "$1"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", path],
+        input=text.encode(),
+        check=False,
+        capture_output=True,
+        timeout=_PATIENCE,
+        **caddy.as_user(),
+    )
+    return "" if done.returncode else str(path)
 
 
 def take_away(files: Iterable[str], token: str, caddy: RunningCaddy | None = None) -> None:
@@ -111,13 +139,20 @@ def listen(ports: Iterable[int], token: str, seconds: float) -> int:
     """Answer on these ports with a process of its own for so many seconds; its number. OSError when a port is taken."""
     sockets = [_bound(port) for port in ports]
     # Whoever started us must neither wait for it nor end it.
+    waiting, ready = os.pipe()
     child = os.fork()
     if child:
         for one in sockets:
             one.close()
+        os.close(ready)
+        # Until it has the name by which `end` knows it, and lets go of all that it does not need.
+        os.read(waiting, 1)
+        os.close(waiting)
         return child
     try:
         os.setsid()
+        with contextlib.suppress(OSError):
+            Path("/proc/self/comm").write_text(_process_name(token), encoding="utf-8")
         nothing = os.open(os.devnull, os.O_RDWR)
         kept = {one.fileno() for one in sockets}
         for number in (0, 1, 2):
@@ -162,8 +197,6 @@ def _bound(port: int) -> socket.socket:
 
 
 def _serve(sockets: Iterable[socket.socket], token: str, until: float) -> None:
-    with contextlib.suppress(OSError):
-        Path("/proc/self/comm").write_text(_process_name(token), encoding="utf-8")
     with selectors.DefaultSelector() as selector:
         for one in sockets:
             selector.register(one, selectors.EVENT_READ)

@@ -13,9 +13,10 @@ import base64
 import calendar
 import ipaddress
 import re
+import ssl
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..addresses import is_address
@@ -26,6 +27,8 @@ _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _DNS_NAME, _IP_ADDRESS = 0x82, 0x87
 # The object identifiers that are looked for, in their encoded form.
 _COMMON_NAME, _ORGANISATION, _ALTERNATIVE_NAMES = b"\x55\x04\x03", b"\x55\x04\x0a", b"\x55\x1d\x11"
+_AUTHORITY_ACCESS, _CA_ISSUERS = b"\x2b\x06\x01\x05\x05\x07\x01\x01", b"\x2b\x06\x01\x05\x05\x07\x30\x02"
+_RSA = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
 _TEXTS = {0x0C: "utf-8", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii", 0x1E: "utf-16-be"}
 # A file larger than this holds no chain of certificates.
 _LARGEST = 1_000_000
@@ -46,6 +49,19 @@ class Certificate:
     not_after: int
     serial: str
     self_issued: bool
+    der: bytes = field(repr=False)
+    """All of it; then the names of subject and issuer and the public key, in DER as well."""
+    subject_der: bytes = field(repr=False)
+    issuer_der: bytes = field(repr=False)
+    key_bits: int
+    """Of an RSA key; 0 for another one."""
+    tells_issuer: bool
+    """Whether it says where the certificate of its issuer is to be had: those above it have to be sent along then."""
+
+    @property
+    def pem(self) -> str:
+        """It alone, as PEM."""
+        return ssl.DER_cert_to_PEM_cert(self.der)
 
     @property
     def lifetime(self) -> int:
@@ -104,7 +120,7 @@ def _certificate(data: bytes) -> Certificate:
     # serial number, signature algorithm, issuer, validity, subject, public key, then what is optional.
     if [tag for tag, _value in fields[:6]] != [_INTEGER, *[_SEQUENCE] * 5]:
         raise ValueError("it is not built as a certificate")
-    serial, _algorithm, issuer, validity, subject = (value for _tag, value in fields[:5])
+    serial, _algorithm, issuer, validity, subject, public_key = (value for _tag, value in fields[:6])
     times = [_time(tag, value) for tag, value in parts(validity)]
     if len(times) != 2:
         raise ValueError("it does not say from when to when it is valid")
@@ -117,6 +133,11 @@ def _certificate(data: bytes) -> Certificate:
         not_after=times[1],
         serial=serial.lstrip(b"\0").hex() or "00",
         self_issued=subject == issuer,
+        der=data,
+        subject_der=subject,
+        issuer_der=issuer,
+        key_bits=_rsa_bits(public_key),
+        tells_issuer=any(_tells_issuer(value) for tag, value in fields[6:] if tag == _EXTENSIONS),
     )
 
 
@@ -170,13 +191,30 @@ def _name(data: bytes) -> str:
     return found.get(_COMMON_NAME) or found.get(_ORGANISATION) or ""
 
 
-def _alternative_names(data: bytes) -> Iterator[str]:
+def _extension(data: bytes, wanted: bytes) -> Iterator[tuple[int, bytes]]:
+    """What is listed in the extension with this identifier."""
     for _tag, extension in parts(inside(data, _SEQUENCE)):
         fields = list(parts(extension))
-        if fields[0] != (_OID, _ALTERNATIVE_NAMES):
-            continue
-        for tag, value in parts(inside(fields[-1][1], _SEQUENCE)):
-            if tag == _DNS_NAME:
-                yield value.decode("latin-1").lower()
-            elif tag == _IP_ADDRESS:
-                yield str(ipaddress.ip_address(value))
+        if fields[0] == (_OID, wanted):
+            yield from parts(inside(fields[-1][1], _SEQUENCE))
+
+
+def _alternative_names(data: bytes) -> Iterator[str]:
+    for tag, value in _extension(data, _ALTERNATIVE_NAMES):
+        if tag == _DNS_NAME:
+            yield value.decode("latin-1").lower()
+        elif tag == _IP_ADDRESS:
+            yield str(ipaddress.ip_address(value))
+
+
+def _tells_issuer(data: bytes) -> bool:
+    return any(next(parts(access)) == (_OID, _CA_ISSUERS) for _tag, access in _extension(data, _AUTHORITY_ACCESS))
+
+
+def _rsa_bits(public_key: bytes) -> int:
+    algorithm, bits = (value for _tag, value in parts(public_key))
+    if next(parts(algorithm)) != (_OID, _RSA):
+        return 0
+    # The first byte says how many bits of the last one do not count: none.
+    modulus = inside(inside(bits[1:], _SEQUENCE), _INTEGER)
+    return int.from_bytes(modulus, "big").bit_length()

@@ -57,7 +57,7 @@ def _lego(about: Mapping[str, Any], paths: Paths, names: list[str], run: Run, *v
     if paths.at(ACME_ROOT).exists():
         environment["LEGO_CA_CERTIFICATES"] = str(paths.at(ACME_ROOT))
     words = ["runuser", "--user", USER, "--", "lego", "--accept-tos", "--path", str(paths.at(LEGO))]
-    words += ["--server", str(about["acme_ca"]), "--email", str(about["acme_email"] or f"hostmaster@{names[0]}")]
+    words += ["--server", str(about["acme_ca"]), "--email", str(about["acme_email"])]
     words += ["--key-type", "ec256", "--dns", str(about["dns_provider"])]
     for name in names:
         words += ["--domains", name]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ..addresses import is_address
 
@@ -13,7 +14,18 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _PRIVATE = ("test", "example", "invalid", "localhost", "local", "internal", "lan", "home", "arpa", "onion")
 
 
-def hostname(value: object) -> str:
+International = Callable[[str], str]
+"""A name with letters of any language, as DNS has it. ValueError says what is wrong, as the end of a sentence."""
+
+
+def as_written(name: str) -> str:
+    """On a host, names are as in DNS already: the reader of other letters (IDNA 2008) is on the controller."""
+    if not name.isascii():
+        raise ValueError("it has letters that DNS does not have, and is not written in their place (xn--...)")
+    return name
+
+
+def hostname(value: object, international: International = as_written) -> str:
     """The name in lower case and punycode; a star may stand for its first label. ValueError says what is wrong."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("it is empty or no text")
@@ -21,10 +33,8 @@ def hostname(value: object) -> str:
     star, rest = ("*.", text[2:]) if text.startswith("*.") else ("", text)
     if "/" in rest or ":" in rest:
         raise ValueError("it is an address with more than a name")
-    try:
-        rest = rest.encode("idna").decode("ascii") if not rest.isascii() else rest
-    except UnicodeError as error:
-        raise ValueError(f"it cannot be written in DNS ({error.__cause__ or error})") from None
+    if not rest.isascii() or "xn--" in rest:
+        rest = international(rest)
     if len(rest) > 253:
         raise ValueError("it is longer than 253 letters")
     wrong = next((label for label in rest.split(".") if not _LABEL.fullmatch(label)), None)

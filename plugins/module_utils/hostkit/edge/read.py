@@ -12,7 +12,7 @@ from typing import Any
 from ..certificates.directories import LETS_ENCRYPT
 from ..finding import ERROR, Finding
 from ..firewall.words import Reader
-from .names import hostname, is_public
+from .names import International, as_written, hostname, is_public
 from .read_dns import read_challenge
 from .settings import ACME, ACME_DNS, FILES, MODES, Pairs, Route, Settings, Site
 
@@ -35,6 +35,10 @@ _FIX_SITES = "Correct it in edge_sites."
 class EdgeReader(Reader):
     """As the reader of the firewall's words, with the words of this role."""
 
+    def __init__(self, international: International) -> None:
+        super().__init__()
+        self.international = international
+
     def wrong(self, place: str, message: str, fix: str, rule: str = "edge-setting") -> None:
         self.findings.append(Finding(rule, ERROR, place, f"{place} {message}", fix))
 
@@ -47,9 +51,11 @@ class EdgeReader(Reader):
         return text
 
 
-def read_settings(options: Mapping[str, Any]) -> tuple[Settings, list[Finding]]:
+def read_settings(
+    options: Mapping[str, Any], international: International = as_written
+) -> tuple[Settings, list[Finding]]:
     """The settings, and all that is wrong with them. With findings, the settings are not to be used."""
-    reader = EdgeReader()
+    reader = EdgeReader(international)
     known = options.get("known_services")
     mode = reader.choice("edge_certificate", options.get("certificate", ACME), MODES) or ACME
     ca = reader.text("edge_acme_ca", options.get("acme_ca")) or LETS_ENCRYPT
@@ -179,7 +185,7 @@ def _route(
 
 def _name(reader: EdgeReader, place: str, value: Any) -> str:
     try:
-        return hostname(value)
+        return hostname(value, reader.international)
     except ValueError as error:
         reader.wrong(place, f"is '{value}': {error}.", "Write a name as in DNS, such as app.example.com.", "name")
         return ""

@@ -77,8 +77,8 @@ def _global(lines: Lines, settings: Settings, version: Version, bridges: Mapping
     lines.add("skip_install_trust")
     # Requests that are under way at a reload get the time that their route has.
     lines.add(f"grace_period {max((*_timeouts(settings), settings.drain_timeout))}s")
-    if settings.acme_email:
-        lines.add(f"email {settings.acme_email}")
+    if settings.contact:
+        lines.add(f"email {settings.contact}")
     if settings.with_mode(ACME):
         lines.add(f"acme_ca {settings.acme_ca}")
         if settings.acme_ca_root:
@@ -259,6 +259,7 @@ def certificates(settings: Settings) -> str:
                 "mode": site.mode,
                 "certificate_file": files[0],
                 "key_file": files[1],
+                "ca": settings.acme_ca if site.mode in (ACME, ACME_DNS) else "",
             }
         )
     return json.dumps(wanted, indent=2) + "\n"
@@ -275,6 +276,6 @@ def manifest(settings: Settings, version: Version) -> str:
         "dns_provider": settings.dns.provider if settings.dns else "",
         "dns_resolvers": list(settings.dns.resolvers) if settings.dns else [],
         "acme_ca": settings.acme_ca,
-        "acme_email": settings.acme_email,
+        "acme_email": settings.contact,
     }
     return json.dumps(about, indent=2) + "\n"

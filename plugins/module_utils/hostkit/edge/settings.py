@@ -85,6 +85,17 @@ class Settings:
     log_keep: int = 10
     log_keep_days: int = 30
 
+    @property
+    def contact(self) -> str:
+        """Where the CA writes to: what is set, else the mailbox that RFC 2142 has for the first name.
+
+        Never none: without an address, Caddy looks for an account that it has already. Of two names at once, the second
+        may find the folder of the account that is just being made, and take its name, "default", for an address. The CA
+        refuses that, and the name waits for a minute.
+        """
+        asking = [site.name.removeprefix("*.") for site in self.with_mode(ACME, ACME_DNS)]
+        return self.acme_email or (f"hostmaster@{asking[0]}" if asking else "")
+
     def with_mode(self, *modes: str) -> tuple[Site, ...]:
         """The sites whose certificates come this way."""
         return tuple(site for site in self.sites if site.mode in modes)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -14,7 +17,10 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible.template import Templar
 from ansible_collections.hypercode.deploy.plugins.action import certificate_check
 from ansible_collections.hypercode.deploy.plugins.action.certificate_check import ActionModule
-from ansible_collections.hypercode.deploy.plugins.plugin_utils import certificate_rules
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import given as given_rules
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.given_here import judge_given
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.wanted import WantedCertificate
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.x509 import parse_pem
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.role_specs import trusted
 from fakes.certificates import DAY, NOW, OTHER_KEY, Issued, authority, issue, pem_of
 
@@ -27,7 +33,7 @@ MIDDLE = authority("Example Intermediate", issuer=ROOT, key=OTHER_KEY)
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificate_check, "now", lambda: float(NOW))
     monkeypatch.setattr(
-        certificate_rules.judge, "__defaults__", (lambda: frozenset({ROOT.certificate.subject.public_bytes()}),)
+        given_rules.judge, "__defaults__", (None, lambda: frozenset({parse_pem(ROOT.pem)[0].subject_der}))
     )
 
 
@@ -45,6 +51,16 @@ def check(loader: DataLoader | None = None, **options: Any) -> dict[str, Any]:
     assert not [line for line in KEY.splitlines()[1:-1] if line in json.dumps(result)]
     assert result["changed"] is False
     return result
+
+
+def on_host(folder: Path, chain: str, key: str, names: tuple[str, ...] = (APP,)) -> list[str]:
+    """The rules that are broken where the files lie on a host."""
+    entry = given(folder, chain, key, names, 0o640)
+    wanted = WantedCertificate(names[0], names, "files", "/app.pem", "/app.key")
+    assert entry["certificate_file"].endswith(wanted.certificate_file)
+    found = judge_given([wanted], "web1", "nobody-of-this-name", root=folder, clock=lambda: NOW)
+    assert all(finding.message.endswith(".") and finding.fix.endswith(".") for finding in found)
+    return [finding.rule.removeprefix("certificate-") for finding in found]
 
 
 def rules(folder: Path, chain: str, key: str, names: tuple[str, ...] = (APP,), mode: int = 0o600) -> list[str]:
@@ -75,7 +91,7 @@ KEY = leaf().key_pem
 
 @pytest.mark.parametrize("chain", [GOOD, GOOD + ROOT.pem, issue(issuer=ROOT).pem], ids=["chain", "root", "direct"])
 def test_what_works(tmp_path: Path, chain: str) -> None:
-    assert rules(tmp_path, chain, KEY) == []
+    assert rules(tmp_path, chain, KEY) == on_host(tmp_path, chain, KEY) == []
     assert check(certificates=[given(tmp_path, chain, KEY)], fail_on_findings=True).get("failed") is None
 
 
@@ -104,6 +120,24 @@ def test_what_works(tmp_path: Path, chain: str) -> None:
 )
 def test_what_does_not(tmp_path: Path, chain: str, key: str, broken: list[str]) -> None:
     assert rules(tmp_path, chain, key) == broken
+    # With what a host has, the same is found. What is merely unwise stops no deploy.
+    assert on_host(tmp_path, chain, key) == [rule for rule in broken if not rule.endswith("?")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look as another user")
+def test_files_that_the_user_of_caddy_cannot_read() -> None:
+    wanted = WantedCertificate(APP, (APP,), "files", "/app.pem", "/app.key")
+    # The folders of tests are closed to others.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        given(folder, GOOD, KEY)
+        (closed,) = judge_given([wanted], "web1", "nobody", root=folder, clock=lambda: NOW)
+        lost = replace(wanted, key_file="/no.key")
+        (missing,) = judge_given([lost], "web1", "nobody", root=folder, clock=lambda: NOW)
+    assert closed.message == "/app.key cannot be read by the user nobody on web1."
+    assert closed.fix.startswith("chgrp nobody /app.key && chmod 640 /app.key")
+    assert missing.message == "/no.key does not exist on web1."
 
 
 def test_names_that_it_does_not_cover(tmp_path: Path) -> None:
@@ -122,7 +156,16 @@ def test_a_weak_key(tmp_path: Path) -> None:
     command = ["openssl", "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "3650", "-subj", f"/CN={APP}"]
     extra = ["-addext", f"subjectAltName=DNS:{APP}", "-keyout", tmp_path / "k", "-out", tmp_path / "c"]
     subprocess.run([*command, *extra], check=True, capture_output=True)
-    assert "key-weak" in rules(tmp_path, (tmp_path / "c").read_text(), (tmp_path / "k").read_text())
+    chain, key = (tmp_path / "c").read_text(), (tmp_path / "k").read_text()
+    assert "key-weak" in rules(tmp_path, chain, key)
+    assert "key-weak" in on_host(tmp_path, chain, key)
+
+
+def test_a_signature_that_is_another_ones(tmp_path: Path) -> None:
+    """The names of the chain are right, and yet nobody would believe it."""
+    twin = authority("Example Intermediate", issuer=ROOT)
+    chain = leaf().pem + twin.pem
+    assert rules(tmp_path, chain, KEY) == on_host(tmp_path, chain, KEY) == ["chain"]
 
 
 def test_all_at_once_and_files_that_are_not_there(tmp_path: Path) -> None:
@@ -159,4 +202,4 @@ def test_options_that_cannot_be_used_are_findings(tmp_path: Path) -> None:
 def test_this_machine_knows_some_cas() -> None:
     if not Path("/etc/ssl/certs/ca-certificates.crt").exists():
         pytest.skip("no bundle of CAs on this machine")
-    assert len(certificate_rules.system_roots()) > 10
+    assert len(given_rules.system_roots()) > 10

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ansible_collections.hypercode.deploy.plugins.action.edge_apply import Actio
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult, run_command
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge import layout
 from ansible_collections.hypercode.deploy.plugins.modules import edge_apply
+from fakes.certificates import DAY, OTHER_KEY, Issued, issue, pem_of
 
 HASH = "$2b$10$" + "a" * 53
 SITES = [
@@ -130,6 +132,49 @@ def test_what_caddy_does_not_take_is_not_written(host: Host, caddy: str, capsys:
     assert host.paths.at(layout.CADDYFILE).read_bytes() == before
 
 
+def test_given_certificates_that_do_not_work_are_not_served(
+    host: Host, caddy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = time.time()
+    names = ("app.test", "www.app.test")
+    good = issue(names, begin=now - DAY, end=now + 90 * DAY)
+    # Caddy looks for them where they are named, on this machine.
+    certificate, key = (tmp_path / "given.crt"), (tmp_path / "given.key")
+    place = {"certificate_file": str(certificate), "key_file": str(key)}
+    (tmp_path / str(tmp_path)[1:]).parent.mkdir(parents=True)
+    (tmp_path / str(tmp_path)[1:]).symlink_to(tmp_path)
+    sites = [{**SITES[0], "aliases": ["www.app.test"], "certificate": "files", **place}]
+
+    def give(issued: Issued, key_pem: str = good.key_pem) -> dict[str, Any]:
+        certificate.write_text(issued.pem)
+        key.write_text(key_pem)
+        key.chmod(0o640)
+        return run(capsys, sites=sites, binary=caddy)
+
+    done = give(good)
+    assert done["changed"], done
+    before = {path: path.read_bytes() for path in host.paths.at(layout.FOLDER).rglob("*") if path.is_file()}
+    host.done.clear()
+    for issued, key_pem, rules in (
+        (issue(names, begin=now - 9 * DAY, end=now - DAY), good.key_pem, ["certificate-expired"]),
+        (issue(names, begin=now + DAY, end=now + 9 * DAY), good.key_pem, ["certificate-not-yet-valid"]),
+        (issue(names[1:], begin=now - DAY, end=now + 9 * DAY), good.key_pem, ["certificate-names"]),
+        (good, pem_of(OTHER_KEY), ["certificate-key-mismatch"]),
+        (issue(names[1:], begin=now - 9 * DAY, end=now - DAY), "x", ["key-invalid", "names", "expired"]),
+    ):
+        refused = give(issued, key_pem)
+        assert [finding["rule"].removeprefix("certificate-") for finding in refused["findings"]] == [
+            rule.removeprefix("certificate-") for rule in rules
+        ]
+        assert refused["failed"]
+        assert refused["msg"].startswith("The edge of ")
+        assert "Fix: " in refused["msg"]
+        assert good.key_pem.splitlines()[1] not in json.dumps(refused)
+    assert host.done == []
+    assert {path: path.read_bytes() for path in before} == before
+    assert "failed" not in give(good)
+
+
 def test_a_port_that_is_taken_is_named(host: Host, caddy: str, capsys: pytest.CaptureFixture[str]) -> None:
     host.port_is_taken = True
     refused = run(capsys, sites=SITES, binary=caddy)
@@ -171,6 +216,17 @@ def test_the_controller_judges_before_the_host_is_asked() -> None:
     assert refused["msg"].startswith("The edge of web1 was not changed: 1 problem.")
     judged = action(state="validated", sites=[{**SITES[0], "port": 0}]).run(task_vars={})
     assert [finding["name"] for finding in judged["findings"]] == ["edge_sites[app.test].port"]
+
+
+def test_the_host_gets_names_as_dns_has_them() -> None:
+    """As the role dns makes their records: IDNA 2008, which Python's own reader does not know."""
+    made = action(sites=[{**SITES[0], "name": "Straße.de", "aliases": ["a.de"]}])
+    made._execute_module = MagicMock(return_value={"changed": False})
+    assert "failed" not in made.run(task_vars={})
+    (sites,) = [call.kwargs["module_args"]["sites"] for call in made._execute_module.call_args_list]
+    assert (sites[0]["name"], sites[0]["aliases"]) == ("xn--strae-oqa.de", ["a.de"])
+    refused = action(sites=[{**SITES[0], "name": "☃.net"}]).run(task_vars={})
+    assert "edge_sites[☃.net].name is '☃.net': its part '☃' is no IDN name" in refused["msg"]
 
 
 def test_the_root_certificate_is_kept_on_the_controller(tmp_path: Path) -> None:

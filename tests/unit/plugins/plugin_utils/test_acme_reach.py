@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from hypothesis import strategies as st
 
 APP = "app.example.com"
 V4, V6, OTHER = "198.51.100.11", "2001:db8:51::11", "192.0.2.9"
-TOKEN: dict[str, Any] = {"token": "t", "proof": "t.proof", "ports": [80, 443], "files": []}
+TOKEN: dict[str, Any] = {"token": "t", "proof": "t.proof", "ports": [80, 443], "asked_as": {}}
 HOST = Host("web1", {APP: "acme"}, [V4, V6], token=TOKEN, identities=("ca.example",))
 GOOD = {(APP, "A"): [V4], (APP, "AAAA"): [V6]}
 Records = Mapping[tuple[str, str], Sequence[str] | str]
@@ -31,22 +33,30 @@ Key = tuple[str, int]
 
 
 def look(
-    host: Host = HOST, records: Records = GOOD, answers: Mapping[Key, Answer] | None = None
+    host: Host = HOST,
+    records: Records = GOOD,
+    answers: Mapping[Key, Answer] | None = None,
+    shown: bytes | None = None,
+    later: Records | None = None,
 ) -> tuple[list[Finding], list[tuple[str, int, str, str]]]:
-    """The findings, and which ports were asked for what. A text in place of records says why a lookup fails."""
+    """The findings, and which ports were asked for what. A text in place of records says why a lookup fails.
+
+    `later` are the records that are there when one looks again.
+    """
     asked: list[tuple[str, int, str, str]] = []
 
-    def lookup(name: str, kind: str) -> Sequence[str]:
-        found = records.get((name, kind), [])
+    def lookup_in(known: Records, name: str, kind: str) -> Sequence[str]:
+        found = known.get((name, kind), [])
         if isinstance(found, str):
             raise LookupFailedError(found)
         return found
 
     def fetch(address: str, port: int, name: str, path: str) -> Answer:
         asked.append((address, port, name, path))
-        return (answers or {}).get((address, port), Answer(body="t.proof"))
+        return (answers or {}).get((address, port), Answer(body="t.proof") if address in (V4, V6) else Answer(SILENT))
 
-    findings = judge(host, lookup, fetch)
+    again = None if later is None else partial(lookup_in, later)
+    findings = judge(host, partial(lookup_in, records), fetch, again, lambda _name, _address, _port: shown)
     assert all(one.message.endswith(".") and one.fix.endswith(".") for one in findings)
     return findings, asked
 
@@ -78,7 +88,28 @@ def test_a_record_that_leads_elsewhere() -> None:
 def test_one_record_of_two_that_leads_elsewhere() -> None:
     findings, asked = look(records={(APP, "A"): [V4, OTHER]})
     assert [one.message for one in findings] == [f"The A record of {APP} is {OTHER}, which is no address of web1."]
-    assert {address for address, *_rest in asked} == {V4}
+    # The other one is asked once whether it leads here all the same.
+    assert [(address, port) for address, port, *_rest in asked] == [(OTHER, 80), (OTHER, 443), (V4, 80), (V4, 443)]
+
+
+def test_an_address_that_leads_here_all_the_same() -> None:
+    """NAT or a load balancer: the host does not know this address, and the token is to be had there."""
+    answers = {(OTHER, port): Answer(body="t.proof") for port in (80, 443)}
+    assert look(records={(APP, "A"): [OTHER]}, answers=answers)[0] == []
+    # The Caddy of the package holds port 80 before its first settings, and gives out nothing.
+    fresh = replace(HOST, holders={"80": {"name": "caddy"}}, token={**TOKEN, "ports": [443]})
+    assert (
+        look(host=fresh, records={(APP, "A"): [OTHER]}, answers={**answers, (OTHER, 80): Answer(body="Hello")})[0] == []
+    )
+    # In check mode there is no token that could prove it.
+    finding = only(host=replace(HOST, token={}), records={(APP, "A"): [OTHER]}, answers=answers)
+    assert (finding.severity, finding.fix.endswith("add it to edge_public_addresses.")) == ("warning", True)
+
+
+def test_what_everybody_can_reach_is_proposed_first() -> None:
+    host = replace(HOST, addresses=["10.0.0.5", "9.9.9.9", "fd00::5"])
+    assert only(host=host, records={}).fix == f"Add to its zone: {APP} A 9.9.9.9 and AAAA fd00::5."
+    assert only(host=host, records={(APP, "A"): [OTHER]}).fix.startswith("Change it to 9.9.9.9.")
 
 
 def test_an_old_ipv6_record() -> None:
@@ -102,12 +133,32 @@ def test_a_name_that_cannot_be_looked_up_is_one_finding() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "words"), [(REFUSED, "refuses connections"), (SILENT, "does not answer")])
-def test_a_closed_port(outcome: str, words: str) -> None:
+def test_closed_ports(outcome: str, words: str) -> None:
     names = {APP: "acme", "www.example.com": "acme"}
     records = {(APP, "A"): [V4], ("www.example.com", "A"): [V4]}
-    finding = only(host=replace(HOST, names=names), records=records, answers={(V4, 80): Answer(outcome)})
-    assert finding.message == f"Port 80 of {V4} {words}, though web1 listens there."
-    assert finding.fix.startswith("Open 80/tcp: firewall_open_ports")
+    closed = {(V4, port): Answer(outcome) for port in (80, 443)}
+    findings, _asked = look(host=replace(HOST, names=names), records=records, answers=closed)
+    assert [(one.severity, one.message) for one in findings] == [
+        ("error", f"Port {port} of {V4} {words}, though web1 listens there.") for port in (80, 443)
+    ]
+    assert findings[0].fix.startswith("Open 80/tcp: firewall_open_ports")
+    # By port 80 alone the CA would come; nobody else would.
+    finding = only(records=records, answers={(V4, 443): Answer(outcome)})
+    assert (finding.severity, finding.name) == ("error", "port 443")
+
+
+def test_with_port_80_closed_the_ca_comes_by_443() -> None:
+    finding = only(records={(APP, "A"): [V4]}, answers={(V4, 80): Answer(SILENT)})
+    assert (finding.severity, finding.name) == ("warning", "port 80")
+    assert "The CA comes by port 443" in finding.message
+
+
+def test_what_a_resolver_still_has_from_before_is_looked_up_again() -> None:
+    assert look(records={}, later=GOOD)[0] == []
+    stale = {(APP, "A"): [OTHER], (APP, "AAAA"): [V6]}
+    assert look(records=stale, later=GOOD)[0] == []
+    assert only(records=GOOD, later={}, answers={(V6, 80): Answer(NO_WAY)}).rule == "acme-not-seen"
+    assert only(records={}, later=stale).message.startswith(f"The A record of {APP} is {OTHER}")
 
 
 def test_another_server_answers() -> None:
@@ -130,9 +181,22 @@ def test_a_port_that_another_program_holds() -> None:
 
 def test_where_caddy_runs_it_gives_out_the_token_on_one_port_and_has_to_be_there_on_the_other() -> None:
     held = {"80": {"name": "caddy"}, "443": {"name": "caddy"}}
-    host = replace(HOST, holders=held, token={**TOKEN, "ports": [], "files": ["/x.json"]}, addresses=[V4])
+    token = {**TOKEN, "ports": [], "asked_as": {APP: "other.example"}}
+    host = replace(HOST, holders=held, token=token, addresses=[V4])
     findings, asked = look(host=host, records={(APP, "A"): [V4]})
-    assert (findings, [path for *_rest, path in asked]) == ([], ["/.well-known/acme-challenge/t", ""])
+    path = "/.well-known/acme-challenge/t"
+    assert (findings, asked) == ([], [(V4, 80, "other.example", path), (V4, 443, APP, "")])
+
+
+def test_caddy_shows_the_same_certificate_to_the_host_and_to_the_world() -> None:
+    held = {"80": {"name": "caddy"}, "443": {"name": "caddy"}}
+    shown = {"name": "old.example.com", "digest": hashlib.sha256(b"a certificate").hexdigest()}
+    host = replace(HOST, holders=held, token={**TOKEN, "ports": [], "asked_as": {}, "shown": shown})
+    assert look(host=host, records={(APP, "A"): [V4]}, shown=b"a certificate")[0] == []
+    for other in (b"another one", None):
+        finding = only(host=host, records={(APP, "A"): [V4]}, shown=other)
+        assert (finding.rule, finding.severity) == ("acme-other-server", "error")
+        assert finding.message.startswith(f"Another server answers at port 443 of {V4}")
 
 
 def test_in_check_mode_free_ports_are_not_asked() -> None:

@@ -125,13 +125,14 @@ def test_caddy_gives_out_a_token_as_it_does_for_a_ca(lab: AcmeLab) -> None:
     before = kept(lab)
     text = token.new_token()
     # new.example.com is not in its configuration yet: that is when one wants to know.
-    files = token.place(lab.caddy(), text, [APP, "new.example.com"], lab.directory)
+    placed = token.place(lab.caddy(), text, [APP, "new.example.com"])
+    assert placed.asked_as == {APP: APP, "new.example.com": "new.example.com"}
     fetch = fetch_within(5)
     for name in (APP, "new.example.com"):
         answer = fetch("127.0.0.1", lab.ports["http"], name, f"{token.PATH}{text}")
         assert answer.body == token.proof_of(text), answer
     assert fetch("127.0.0.1", lab.ports["http"], "other.example.com", f"{token.PATH}{text}").body == ""
-    token.take_away([*files, "/etc/hostname"], text, lab.caddy())
+    token.take_away([*placed.files, "/etc/hostname"], text, lab.caddy())
     assert kept(lab) == before
     assert Path("/etc/hostname").exists()
 

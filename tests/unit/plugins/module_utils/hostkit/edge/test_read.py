@@ -16,6 +16,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.sett
     Route,
 )
 from ansible_collections.hypercode.deploy.plugins.modules.edge_apply import ARGUMENTS
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.names import to_ascii
 
 DEFAULTS = Path(__file__).resolve().parents[6] / "roles" / "edge" / "defaults" / "main.yml"
 HASH = "$2b$10$" + "a" * 53
@@ -123,12 +124,29 @@ def test_a_site_reads_as_it_is_meant() -> None:
     ],
 )
 def test_names_are_as_dns_has_them(written: str, name: str) -> None:
-    assert hostname(written) == name
+    assert hostname(written, to_ascii) == name
+    # As the host gets it.
+    assert hostname(name) == name
 
 
-def test_a_name_that_dns_cannot_hold_is_refused() -> None:
-    with pytest.raises(ValueError, match="cannot be written in DNS"):
-        hostname("ü" * 70 + ".example")
+@pytest.mark.parametrize(
+    "written", ["straße.de", "Straße.DE", "ςίγμα.gr", "xn--strae-oqa.de", "BÜCHER.example", "a.de"]
+)
+def test_a_name_is_the_same_here_and_in_its_records(written: str) -> None:
+    assert hostname(written, to_ascii) == to_ascii(written)
+    assert hostname(f"*.{written}", to_ascii) == to_ascii(f"*.{written}")
+
+
+@pytest.mark.parametrize("written", ["☃.net", "xn--a.example.com", "ü" * 70 + ".example"])
+def test_a_name_that_dns_cannot_hold_is_refused(written: str) -> None:
+    (finding,) = read_settings(site(name=written), to_ascii)[1]
+    assert finding.message.startswith(f"edge_sites[{written}].name is '{written}': its part '")
+    assert "is no IDN name: " in finding.message
+
+
+def test_a_host_does_not_read_other_letters_in_a_way_of_its_own() -> None:
+    with pytest.raises(ValueError, match="letters that DNS does not have"):
+        hostname("straße.de")
 
 
 def test_public_names() -> None:

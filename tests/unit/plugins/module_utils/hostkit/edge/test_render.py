@@ -18,6 +18,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.read
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.settings import Settings
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.tree import texts, to_judge, wanted_tree
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.upstreams import upstream_files
+from ansible_collections.hypercode.deploy.plugins.plugin_utils.dns.names import to_ascii
 
 HASH = "$2b$10$" + "a" * 53
 NEW, OLD = (2, 11), (2, 6)
@@ -46,7 +47,7 @@ def caddy() -> Caddy:
 
 
 def settings(**options: Any) -> Settings:
-    found, findings = read_settings({"sites": SITES, "acme_email": "ops@example.com", **options})
+    found, findings = read_settings({"sites": SITES, "acme_email": "ops@example.com", **options}, to_ascii)
     assert findings == []
     return found
 
@@ -169,10 +170,28 @@ def test_hashes_and_secrets_are_shown_in_no_diff() -> None:
     assert files[layout.USERS].mode == 0o640
 
 
+@pytest.mark.parametrize(
+    ("names", "contact"),
+    [
+        (("a.example.com", "b.example.com"), "hostmaster@a.example.com"),
+        (("*.example.com",), "hostmaster@example.com"),
+    ],
+)
+def test_the_ca_has_an_address_in_any_case(names: tuple[str, ...], contact: str) -> None:
+    """Without one, names that are new at the same time fight over the account."""
+    own = {**SITES[1], "name": "own.test", "certificate": "internal"}
+    sites = [own, *({**SITES[1], "name": name} for name in names)]
+    asked = {"certificate": "acme_dns", "dns_challenge": {"provider": "hetzner"}} if "*" in names[0] else {}
+    found = settings(sites=sites, acme_email="", **asked)
+    assert f"\temail {contact}\n" in render.caddyfile(found, NEW)
+    assert json.loads(render.manifest(found))["acme_email"] == contact
+    assert "email" not in render.caddyfile(settings(sites=[own], acme_email=""), NEW)
+
+
 def test_what_others_watch() -> None:
     wanted = json.loads(render.certificates(settings()))
     assert wanted[0]["names"] == ["xn--bcher-kva.test", "www.app.test"]
-    assert [item["mode"] for item in wanted] == ["internal", "acme"]
+    assert [(item["mode"], item["ca"]) for item in wanted] == [("internal", ""), ("acme", settings().acme_ca)]
     assert json.loads(render.manifest(settings(), NEW))["upstreams"] == {"app": [8000, 9000], "other": [80]}
 
 
