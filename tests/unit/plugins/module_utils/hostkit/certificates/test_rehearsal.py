@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import directories
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError, find_caddy
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.directories import LETS_ENCRYPT
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.rehearsal import (
@@ -32,7 +33,9 @@ def made(policies: list[dict[str, Any]] | None, ca: str = "") -> tuple[list[dict
     """The policies of the second Caddy, and its CAs."""
     running: dict[str, Any] = {"apps": {"tls": {"automation": {"policies": policies}}}} if policies is not None else {}
     before = json.dumps(running)
-    config, issuers = rehearsal_config(running, [APP], Path("/tmp/x"), (8001, 8002), ca)
+    config, issuers = rehearsal_config(
+        running, [APP], Path("/tmp/x"), (8001, 8002), lambda directory: ca or directories.test_directory(directory)
+    )
     assert json.dumps(running) == before
     assert config["apps"]["tls"]["certificates"]["automate"] == [APP]
     assert config["storage"]["root"] == "/tmp/x"
