@@ -174,9 +174,10 @@ def ask(
                 reader = LogReader(batch, [issuer.asked for issuer in issuers], timeout)
                 _run(caddy, config, folder, reader, max(0.0, deadline - time.monotonic()))
                 results |= {result.name: result for result in reader.results()}
-        for name in (name for name in todo if keep and results[name].passed):
-            for found in folder.glob(f"certificates/*/{safe(name)}"):
-                keep(caddy, found.relative_to(folder), folder)
+        if keep:
+            for name in (name for name in todo if results[name].passed):
+                for found in folder.glob(f"certificates/*/{safe(name)}"):
+                    keep(caddy, found.relative_to(folder), folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return [results[name] for name in names]

@@ -57,11 +57,12 @@ def put_in_place(caddy: RunningCaddy, relative: Path, storage: Path) -> None:
     """
     target = caddy.storage(caddy.config()) / relative
     new, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+    aside: list[list[str | Path]] = [["mv", "-T", target, old]] if target.exists() else []
     steps: list[list[str | Path]] = [
         ["mkdir", "-p", target.parent],
         ["rm", "-rf", new, old],
         ["cp", "-r", storage / relative, new],
-        *([["mv", "-T", target, old]] if target.exists() else []),
+        *aside,
         ["mv", "-T", new, target],
         ["rm", "-rf", old],
     ]
