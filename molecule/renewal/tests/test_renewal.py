@@ -125,7 +125,8 @@ def test_a_revocation_that_nobody_tells_is_not_known_and_one_command_mends_it(ho
         until("the new one is served", 10, lambda: site().certificate() != gone)
     assert "Pebble" in site(roots=ca).issuer()
     figure("replaced now, with a restart of Caddy", f"{load.sent} requests, {len(load.failures)} got no connection")
-    assert all("ConnectionRefused" in kind or "reset" in kind.lower() for kind in load.kinds), load.kinds
+    assert len(load.failures) <= 50, load.kinds
+    assert not any("verify" in kind.lower() for kind in load.kinds), load.kinds
 
 
 def test_caddy_looks_often_from_now_on(host):
@@ -199,7 +200,8 @@ def test_the_ca_is_down_when_a_renewal_is_due(host, ca, figure):
         # The old one is served, and good, until its end.
         assert site(roots=ca).get("/").status == 200
         assert site().certificate() == served
-        assert f"✗ {APP}" in stack.root(host, "hypercode status", ok=False)
+        board = stack.root(host, "hypercode status", ok=False).splitlines()
+        assert any(APP in line and " late " in line for line in board), board
         assert alerts.raised(BED, "certificates.yml", written, "CertificateRenewalLate", name=APP)
         assert not alerts.raised(BED, "certificates.yml", written, "CertificateNearlyExpired", name=APP)
 

@@ -93,7 +93,7 @@ def tell_revoked(bed: Bed, index: str) -> None:
         ("issuer.key", _asked(bed, "intermediate-keys/0")),
     ):
         docker("exec", "--interactive", container(bed), "sh", "-c", f"{put}{name}", stdin=text)
-    docker("exec", container(bed), "pkill", "openssl", check=False)
+    docker("exec", container(bed), "sh", "-c", "while pkill openssl; do sleep 0.1; done")
     # Go's library, and so Caddy, takes no answer that brings the certificate of a CA as that of the one who signed.
     words = f"openssl ocsp -port {OCSP_PORT} -index index -CA issuer.pem -rsigner issuer.pem -rkey issuer.key"
     docker("exec", "--detach", "--workdir", "/tmp/ocsp", container(bed), *words.split(), "-resp_no_certs")
