@@ -76,7 +76,7 @@ options:
   hsts:
     description: Value of the header Strict-Transport-Security; empty for none.
     type: raw
-    default: max-age=31536000
+    default: max-age=63072000
   headers:
     description: Headers of every answer that does not have them already.
     type: raw
@@ -198,7 +198,7 @@ _JUDGED: dict[str, Any] = {
     "certificate": "acme",
     "acme_email": "",
     "acme_ca": "",
-    "hsts": "max-age=31536000",
+    "hsts": "max-age=63072000",
     "headers": {},
     "body_limit": "10MB",
     "timeout": 300,

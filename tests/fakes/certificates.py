@@ -12,7 +12,6 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 Key = ec.EllipticCurvePrivateKey
@@ -79,23 +78,6 @@ def issue(
 def authority(name: str = "Example Root", issuer: Issued | None = None, key: Key = CA_KEY) -> Issued:
     """A CA, its own root or signed by another one."""
     return issue((), subject=name, key=key, issuer=issuer, is_ca=True, begin=NOW - 900 * DAY, end=NOW + 900 * DAY)
-
-
-def ocsp_answer(issued: Issued, issuer: Issued, *, revoked: bool) -> bytes:
-    """What a CA answers about a certificate, in DER."""
-    moment = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
-    builder = ocsp.OCSPResponseBuilder().add_response(
-        cert=issued.certificate,
-        issuer=issuer.certificate,
-        algorithm=hashes.SHA1(),  # noqa: S303 - so do CAs, since it only names the issuer.
-        cert_status=ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD,
-        this_update=moment,
-        next_update=moment + datetime.timedelta(days=7),
-        revocation_time=moment if revoked else None,
-        revocation_reason=None,
-    )
-    signed = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, issuer.certificate).sign(issuer.key, hashes.SHA256())
-    return signed.public_bytes(serialization.Encoding.DER)
 
 
 def keep(root: Path, name: str, issued: Issued, *, ca: str = "ca.example-dir", key: Key | None = None) -> Path:

@@ -16,6 +16,7 @@ from .hosts import Bed
 from .shell import TestbedError, docker, run, step
 
 ADDRESS = "198.51.100.134"
+OCSP_PORT = 4002
 DIRECTORY = f"https://{ADDRESS}:14000/dir"
 KEY_NAME = "edge"
 ZONE = "test"
@@ -49,8 +50,11 @@ def key(bed: Bed) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def up(bed: Bed, names: Mapping[str, str], *, valid_seconds: int = 7_776_000) -> None:
-    """Start the CA. ``names`` are in the zone with their addresses; certificates live for so many seconds."""
+def up(bed: Bed, names: Mapping[str, str], *, valid_seconds: int = 7_776_000, ocsp: bool = False) -> None:
+    """Start the CA. ``names`` are in the zone with their addresses; certificates live for so many seconds.
+
+    With ``ocsp`` they name a place that tells what was revoked; nobody is there until `tell_revoked` is called.
+    """
     image = images.authority_image()
     with step(f"Starting a certificate authority at {ADDRESS}"):
         place = folder(bed)
@@ -58,7 +62,7 @@ def up(bed: Bed, names: Mapping[str, str], *, valid_seconds: int = 7_776_000) ->
         _certificate(bed)
         (place / "zone").write_text(_zone(names), encoding="utf-8")
         (place / "knot.conf").write_text(_knot(key(bed)), encoding="utf-8")
-        (place / "pebble.json").write_text(json.dumps(_pebble(valid_seconds)), encoding="utf-8")
+        (place / "pebble.json").write_text(json.dumps(_pebble(valid_seconds, ocsp=ocsp)), encoding="utf-8")
         docker("rm", "--force", container(bed), check=False)
         docker(
             *f"run --detach --init --name {container(bed)} --hostname authority --network {bed.network}".split(),
@@ -77,9 +81,29 @@ def up(bed: Bed, names: Mapping[str, str], *, valid_seconds: int = 7_776_000) ->
 
 def issuer_root(bed: Bed) -> str:
     """The certificate (PEM) that those of this CA are signed by; another one after each start."""
+    return _asked(bed, "roots/0")
+
+
+def tell_revoked(bed: Bed, index: str) -> None:
+    """Answer by OCSP who is in this list, as `openssl ocsp -index` reads it; in place of what was answered before."""
+    put = "mkdir -p /tmp/ocsp && cat > /tmp/ocsp/"
+    for name, text in (
+        ("index", index),
+        ("issuer.pem", _asked(bed, "intermediates/0")),
+        ("issuer.key", _asked(bed, "intermediate-keys/0")),
+    ):
+        docker("exec", "--interactive", container(bed), "sh", "-c", f"{put}{name}", stdin=text)
+    docker("exec", container(bed), "sh", "-c", "while pkill openssl; do sleep 0.1; done")
+    # Go's library, and so Caddy, takes no answer that brings the certificate of a CA as that of the one who signed.
+    words = f"openssl ocsp -port {OCSP_PORT} -index index -CA issuer.pem -rsigner issuer.pem -rkey issuer.key"
+    docker("exec", "--detach", "--workdir", "/tmp/ocsp", container(bed), *words.split(), "-resp_no_certs")
+
+
+def _asked(bed: Bed, what: str) -> str:
+    """What the CA tells those who run it."""
     code = (
         "import ssl, urllib.request as u; c = ssl.create_default_context(); c.check_hostname = False; "
-        "c.verify_mode = ssl.CERT_NONE; print(u.urlopen('https://127.0.0.1:15000/roots/0', context=c).read().decode())"
+        f"c.verify_mode = ssl.CERT_NONE; print(u.urlopen('https://127.0.0.1:15000/{what}', context=c).read().decode())"
     )
     return run(["docker", "exec", container(bed), "python3", "-c", code]).stdout
 
@@ -102,7 +126,7 @@ def _certificate(bed: Bed) -> None:
     run([*new, *signed, *facts, "-keyout", str(place / "server.key"), "-out", str(place / "server.crt")])
 
 
-def _pebble(valid_seconds: int) -> dict[str, object]:
+def _pebble(valid_seconds: int, *, ocsp: bool = False) -> dict[str, object]:
     return {
         "pebble": {
             "listenAddress": "0.0.0.0:14000",
@@ -111,7 +135,7 @@ def _pebble(valid_seconds: int) -> dict[str, object]:
             "privateKey": "/ca/server.key",
             "httpPort": 80,
             "tlsPort": 443,
-            "ocspResponderURL": "",
+            "ocspResponderURL": f"http://{ADDRESS}:{OCSP_PORT}" if ocsp else "",
             "externalAccountBindingRequired": False,
             "certificateValidityPeriod": valid_seconds,
         }

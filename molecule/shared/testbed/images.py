@@ -239,6 +239,21 @@ def app_name() -> str:
     return f"{PREFIX}/app-root:{digest_of(APP_PACKAGES, DPKG_OPTIONS, APP_EXCLUDES)}"
 
 
+EXAMINER_LINES = (
+    "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends testssl.sh && apt-get clean",
+)
+
+
+def examiner_image() -> str:
+    """Make the image of a machine that grades what a site speaks (testssl.sh). Debian 12's has no grades yet."""
+    base = host_image("bare")
+    image = f"{PREFIX}/examiner:{digest_of(base, EXAMINER_LINES)}"
+    if not exists(image):
+        with step("Building the image of the examiner (once)"):
+            build(image, base, EXAMINER_LINES)
+    return image
+
+
 def app_base() -> str:
     image = app_name()
     if not exists(image):

@@ -87,7 +87,7 @@ def test_http_leads_to_https():
 
 def test_an_answer_says_what_browsers_have_to_know_and_nothing_else():
     for answer in (own("app.test").get("/"), own("board.test").get("/")):
-        assert answer.headers["strict-transport-security"] == "max-age=31536000", answer.status
+        assert answer.headers["strict-transport-security"] == "max-age=63072000", answer.status
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-security-policy"] == "frame-ancestors 'self'"
         assert {"server", "via", "x-powered-by"} & set(answer.headers) == set()
@@ -259,15 +259,15 @@ def test_what_caddy_does_not_take_leaves_the_running_site(host, inventory):
 
 
 def test_what_was_changed_by_hand_is_predicted_then_put_right(host, inventory):
-    stack.root(host, "sed -i 's/max-age=31536000/max-age=1/' /etc/hypercode/edge/Caddyfile && systemctl reload caddy")
+    stack.root(host, "sed -i 's/max-age=63072000/max-age=1/' /etc/hypercode/edge/Caddyfile && systemctl reload caddy")
     assert own("app.test").get("/").headers["strict-transport-security"] == "max-age=1"
     predicted = edge(inventory, "--check", "--diff")
-    assert '+\t\tStrict-Transport-Security "max-age=31536000"' in predicted.output.replace("    +", "+")
+    assert '+\t\tStrict-Transport-Security "max-age=63072000"' in predicted.output.replace("    +", "+")
     assert "$2b$" not in predicted.output
     done = edge(inventory)
     assert done.code == 0, done.output
     assert done.changes == predicted.changes == [("web1", "edge : Apply the edge")]
-    assert own("app.test").get("/").headers["strict-transport-security"] == "max-age=31536000"
+    assert own("app.test").get("/").headers["strict-transport-security"] == "max-age=63072000"
 
 
 # --- certificates from elsewhere --------------------------------------------------------------------------------------

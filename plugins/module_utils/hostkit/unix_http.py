@@ -7,6 +7,9 @@ from __future__ import annotations
 import http.client
 import socket
 
+# Before 2.7, Caddy answers at a socket only who names no host, as RFC 9112 (3.2) has it. Later ones do not mind.
+NO_HOST = {"Host": ""}
+
 
 class UnixConnection(http.client.HTTPConnection):
     """A connection to the program that listens on ``path``. ``timeout`` in seconds, for each answer."""

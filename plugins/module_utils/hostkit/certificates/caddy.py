@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..command import run_command
-from ..unix_http import UnixConnection
+from ..unix_http import NO_HOST, UnixConnection
 from .wanted import Paths
 
 UNIT = "caddy.service"
@@ -39,7 +39,7 @@ class RunningCaddy:
         """The configuration that it runs with. CaddyError."""
         connection = UnixConnection(str(self.admin), _TIMEOUT)
         try:
-            connection.request("GET", "/config/")
+            connection.request("GET", "/config/", headers=NO_HOST)
             answer = connection.getresponse()
             data = answer.read()
             if answer.status != 200:

@@ -1,6 +1,6 @@
 # Copyright: the hypercode.deploy authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""`hypercode certificates`: shows the states, writes the metric, rehearses a renewal."""
+"""`hypercode certificates`: shows the states, writes the metric, rehearses a renewal, replaces one now."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 from .metrics import write_metrics
 from .rehearsal_log import render_rehearsal
 from .rehearse import rehearse_names
+from .replace import replace_names
 from .state import read_states
 from .text import render_certificates
 from .wanted import Paths, read_wanted
@@ -30,7 +31,8 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print data instead of lines")
     parser.add_argument("--metrics", action="store_true", help="write them for Prometheus instead (done by a timer)")
     parser.set_defaults(function=lambda arguments, host: run(arguments, host.certificates))
-    rehearsal = parser.add_subparsers(metavar="WHAT").add_parser(
+    verbs = parser.add_subparsers(metavar="WHAT")
+    rehearsal = verbs.add_parser(
         "rehearse", help="go the whole way to a new certificate, without touching one that is in use"
     )
     rehearsal.add_argument("name", nargs="*", help="only for these names")
@@ -38,6 +40,12 @@ def add_parser(verbs: Any) -> None:
     rehearsal.add_argument("--timeout", type=float, default=120.0, help="seconds for all names together (120)")
     rehearsal.add_argument("--json", action="store_true", help="print data instead of lines")
     rehearsal.set_defaults(function=lambda arguments, host: run_rehearsal(arguments, host.certificates))
+    replacing = verbs.add_parser(
+        "replace", help="get a new certificate with a new key now, as after one was revoked; it may restart Caddy"
+    )
+    replacing.add_argument("name", nargs="+", help="for these names")
+    replacing.add_argument("--timeout", type=float, default=120.0, help="seconds for all names together (120)")
+    replacing.set_defaults(function=lambda arguments, host: run_replacement(arguments, host.certificates))
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> int:
@@ -66,6 +74,13 @@ def run_rehearsal(arguments: argparse.Namespace, paths: Paths) -> int:
         print("hypercode: no certificate of this host comes from a CA, so there is nothing to rehearse")
     else:
         print(render_rehearsal(results))
+    return 0 if all(result.passed for result in results) else 1
+
+
+def run_replacement(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Replace the certificates for these names; 1 when one failed, whose old certificate then goes on."""
+    results = replace_names(paths, read_wanted(paths.wanted) or [], arguments.name, timeout=arguments.timeout)
+    print(render_rehearsal(results, "certificates", "replaced"))
     return 0 if all(result.passed for result in results) else 1
 
 

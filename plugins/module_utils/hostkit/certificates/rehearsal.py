@@ -38,6 +38,10 @@ _NOT_INHERITED = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_", "JOURNAL_STREAM", "IN
 _FRESH = 300  # seconds; a token that is older was left behind
 _STOP = 5  # seconds in which Caddy ends by itself
 
+Choose = Callable[[str], str]
+# Takes the folder in which a new certificate lies, below that of the second Caddy, and the storage of the running one.
+Keep = Callable[[RunningCaddy, Path, Path], None]
+
 
 @dataclass(frozen=True)
 class Issuer:
@@ -48,12 +52,12 @@ class Issuer:
 
 
 def rehearsal_config(
-    running: Mapping[str, Any], names: Sequence[str], storage: Path, ports: tuple[int, int], ca: str = ""
+    running: Mapping[str, Any], names: Sequence[str], storage: Path, ports: tuple[int, int], choose: Choose
 ) -> tuple[dict[str, Any], list[Issuer]]:
     """The configuration of the second Caddy from that of the running one, and the CAs in it.
 
-    `ports` are two free ones on the loopback; nobody asks them, since the running Caddy answers. `ca` is a directory
-    that is asked in any case.
+    `ports` are two free ones on the loopback; nobody asks them, since the running Caddy answers. `choose` says which
+    directory is asked in place of that of a CA.
     """
     automation = running.get("apps", {}).get("tls", {}).get("automation", {})
     issuers: list[Issuer] = []
@@ -67,7 +71,7 @@ def rehearsal_config(
             continue
         for issuer in taken["issuers"]:
             directory = issuer.get("ca") or LETS_ENCRYPT
-            issuer["ca"] = ca or test_directory(directory)
+            issuer["ca"] = choose(directory)
             issuer.pop("test_ca", None)
             issuers.append(Issuer(directory, issuer["ca"]))
             challenges = issuer.setdefault("challenges", {})
@@ -89,8 +93,10 @@ def rehearsal_config(
     return config, list(dict.fromkeys(issuers))
 
 
-def share_challenges(issuers: Iterable[Issuer], storage: Path, running_storage: Path, caddy: RunningCaddy) -> None:
-    """Let both Caddys have the folders of the challenges in common."""
+def share_challenges(
+    issuers: Iterable[Issuer], storage: Path, running_storage: Path, caddy: RunningCaddy, *, accounts: bool = False
+) -> None:
+    """Let both Caddys have the folders of the challenges in common; with `accounts`, the accounts at the CA too."""
     made = [storage, storage / "acme"]
     made[1].mkdir()
     for issuer in issuers:
@@ -98,7 +104,10 @@ def share_challenges(issuers: Iterable[Issuer], storage: Path, running_storage: 
         # As Caddy's user: in a folder of another one, root follows no links.
         subprocess.run(["mkdir", "-p", shared], check=True, umask=0o077, timeout=_STOP, **caddy.as_user())
         own = made[1] / ca_folder(issuer.asked)
-        if own not in made:
+        if own not in made and not own.is_symlink():
+            if accounts:
+                own.symlink_to(shared.parent)
+                continue
             own.mkdir()
             (own / "challenge_tokens").symlink_to(shared)
             made.append(own)
@@ -127,8 +136,23 @@ def rehearse(
     clock: Callable[[], float] = time.time,
 ) -> list[Rehearsed]:
     """Ask for every name; how it went for each, in their order. CaddyError when the running Caddy cannot be asked."""
+    return ask(caddy, names, lambda directory: ca or test_directory(directory), timeout=timeout, clock=clock)
+
+
+def ask(
+    caddy: RunningCaddy,
+    names: Sequence[str],
+    choose: Choose,
+    *,
+    keep: Keep | None = None,
+    timeout: float = 120.0,
+    clock: Callable[[], float] = time.time,
+) -> list[Rehearsed]:
+    """Ask for every name with a second Caddy. With `keep` under the accounts of the running one, and it gets each
+    certificate; without, they are thrown away."""
     running = caddy.config()
-    busy = in_progress(names, caddy.storage(running), clock())
+    storage = caddy.storage(running)
+    busy = in_progress(names, storage, clock())
     results = {
         name: Rehearsed(
             name, False, "begin", "Caddy is about to get this very certificate.", "Try again in some minutes."
@@ -138,18 +162,22 @@ def rehearse(
     todo = [name for name in names if name not in results]
     folder = Path(tempfile.mkdtemp(prefix="hypercode-rehearsal-"))
     try:
-        issuers = rehearsal_config(running, todo, folder, _free_ports(), ca)[1]
+        issuers = rehearsal_config(running, todo, folder, _free_ports(), choose)[1]
         if todo and not issuers:
             text = "Caddy's configuration has no CA for it."
             results |= {name: Rehearsed(name, False, "begin", text, "Run site.yml again.") for name in todo}
         elif todo:
-            share_challenges(issuers, folder, caddy.storage(running), caddy)
+            share_challenges(issuers, folder, storage, caddy, accounts=keep is not None)
             deadline = time.monotonic() + timeout
             for batch in _batches(running, todo):
-                config, issuers = rehearsal_config(running, batch, folder, _free_ports(), ca)
+                config, issuers = rehearsal_config(running, batch, folder, _free_ports(), choose)
                 reader = LogReader(batch, [issuer.asked for issuer in issuers], timeout)
                 _run(caddy, config, folder, reader, max(0.0, deadline - time.monotonic()))
                 results |= {result.name: result for result in reader.results()}
+        if keep:
+            for name in (name for name in todo if results[name].passed):
+                for found in folder.glob(f"certificates/*/{safe(name)}"):
+                    keep(caddy, found.relative_to(folder), folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return [results[name] for name in names]

@@ -65,12 +65,12 @@ class Rehearsed:
         return asdict(self)
 
 
-def render_rehearsal(results: Sequence[Rehearsed]) -> str:
+def render_rehearsal(results: Sequence[Rehearsed], headline: str = "renewal rehearsed", word: str = "passed") -> str:
     """A headline and a line for each name; why it failed, and the fix, below it."""
     good = sum(result.passed for result in results)
-    lines = [f"renewal rehearsed: {good} of {len(results)} passed"]
+    lines = [f"{headline}: {good} of {len(results)} {word}"]
     for result in results:
-        lines.append(f"{'passed' if result.passed else 'FAILED'}  {result.name}")
+        lines.append(f"{word if result.passed else 'FAILED'}  {result.name}")
         if not result.passed:
             lines += [f"    step: {result.step}", f"    {result.message}", f"    Fix: {result.fix}"]
     return "\n".join(lines)

@@ -23,15 +23,22 @@ def rehearse_names(
     timeout: float = 120.0,
 ) -> list[Rehearsed]:
     """How it went for each of these names, or for all that come from a CA. CertificateError for one that does not."""
+    chosen = list(dict.fromkeys(names or from_ca(wanted)))
+    by_http, by_dns = choose_names(wanted, chosen)
+    results = rehearse(find_caddy(paths), by_http, ca=ca, timeout=timeout) if by_http else []
+    results += rehearse_dns(paths, by_dns, ca=ca, timeout=timeout) if by_dns else []
+    found = {result.name: result for result in results}
+    return [found[name] for name in chosen]
+
+
+def choose_names(wanted: Sequence[WantedCertificate], names: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Those of the names that Caddy gets, and the names of the sites of those that lego gets. CertificateError for one
+    that comes from no CA."""
     known = from_ca(wanted)
     strange = [name for name in names if name not in known]
     if strange:
         has = ", ".join(known) or "none"
         raise CertificateError(f"{strange[0]} gets no certificate from a CA on this host. Fix: use one of these: {has}")
-    chosen = list(dict.fromkeys(names or known))
-    by_http = [name for entry in wanted if entry.mode == ACME for name in entry.names if name in chosen]
-    by_dns = [entry.names for entry in wanted if entry.mode == ACME_DNS and set(entry.names) & set(chosen)]
-    results = rehearse(find_caddy(paths), list(dict.fromkeys(by_http)), ca=ca, timeout=timeout) if by_http else []
-    results += rehearse_dns(paths, by_dns, ca=ca, timeout=timeout) if by_dns else []
-    found = {result.name: result for result in results}
-    return [found[name] for name in chosen]
+    by_http = [name for entry in wanted if entry.mode == ACME for name in entry.names if name in names]
+    by_dns = [entry.names for entry in wanted if entry.mode == ACME_DNS and set(entry.names) & set(names)]
+    return list(dict.fromkeys(by_http)), by_dns

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .ocsp import is_revoked
+from .revoked import told_revoked
 from .storage import Stored, find
-from .wanted import FILES, INTERNAL, Paths, WantedCertificate
+from .wanted import ACME, FILES, INTERNAL, Paths, WantedCertificate
 from .x509 import Certificate, CertificateError, read_certificates
 
 # Caddy, as certbot and lego, renews when a third is left. A tenth of that time later more than one attempt has failed.
@@ -84,15 +84,24 @@ class State:
         }
 
 
-def read_states(paths: Paths, wanted: Iterable[WantedCertificate], clock: Clock = time.time) -> list[State]:
-    """The state for each name. Caddy has a certificate for each name; one in a file is for all names of its site."""
+def read_states(
+    paths: Paths,
+    wanted: Sequence[WantedCertificate],
+    clock: Clock = time.time,
+    told: Callable[[float], Mapping[str, float]] = told_revoked,
+) -> list[State]:
+    """The state for each name. Caddy has a certificate for each name; one in a file is for all names of its site.
+
+    `told` says when Caddy heard of each name that its certificate is revoked.
+    """
     now = clock()
+    revoked = told(now) if any(entry.mode == ACME for entry in wanted) else {}
     found: list[State] = []
     for entry in wanted:
         if entry.certificate_file:
             found.append(_in_file(paths, entry, now))
         else:
-            found += [_kept(paths, entry, name, now) for name in entry.names]
+            found += [_kept(paths, entry, name, now, revoked.get(name)) for name in entry.names]
     # Two sites can share a name only by mistake; preflight says so. Here it is one certificate.
     return list({state.name: state for state in found}.values())
 
@@ -106,7 +115,7 @@ def _in_file(paths: Paths, entry: WantedCertificate, now: float) -> State:
     return judge(entry.name, entry.names, entry.mode, path, key, now, again)
 
 
-def _kept(paths: Paths, entry: WantedCertificate, name: str, now: float) -> State:
+def _kept(paths: Paths, entry: WantedCertificate, name: str, now: float, revoked: float | None) -> State:
     internal = entry.mode == INTERNAL
     stored = find(paths.storage, name, internal=internal, ca=entry.ca)
     if not stored:
@@ -117,9 +126,12 @@ def _kept(paths: Paths, entry: WantedCertificate, name: str, now: float) -> Stat
     if not internal:
         again = "Find out what hinders a renewal: hypercode certificates rehearse"
     state = judge(name, (name,), entry.mode, newest.certificate, newest.key, now, again)
-    if state.certificate and is_revoked(paths.storage, name, state.certificate.serial):
-        text = "Its CA has revoked it: some browsers refuse it already."
-        return replace(state, state=REVOKED, message=text, fix="See docs/runbooks/certificate_renewal.md.")
+    # A certificate that was put there since is another one.
+    if state.certificate and revoked and revoked > newest.certificate.stat().st_mtime:
+        text = "Its CA has revoked it: some browsers refuse it already. Caddy tries to replace it."
+        return replace(
+            state, state=REVOKED, message=text, fix=f"Replace it now: hypercode certificates replace {name}."
+        )
     return _asked_to_renew(state, newest, now)
 
 

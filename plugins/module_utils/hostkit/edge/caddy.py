@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..command import NOT_FOUND, CommandResult, run_command
-from ..unix_http import UnixConnection
+from ..unix_http import NO_HOST, UnixConnection
 from .layout import CADDYFILE, SOCKET, USER, Paths
 from .render import LOG_VARIABLE, Version
 
@@ -63,7 +63,7 @@ class Caddy:
         """What Caddy runs with, as JSON; None when it does not answer."""
         connection = UnixConnection(str(self._paths.at(SOCKET)), _ADMIN_TIMEOUT)
         try:
-            connection.request("GET", "/config/")
+            connection.request("GET", "/config/", headers=NO_HOST)
             answer = connection.getresponse()
             return json.loads(answer.read()) if answer.status == 200 else None
         except (OSError, http.client.HTTPException, ValueError):

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from .layout import ACME_ROOT, DATA, DNS_ENV, LEGO, USER, Paths
 Run = Callable[..., CommandResult]
 # DNS takes its time: lego waits until the record is seen.
 _TIMEOUT = 600.0
+_ALWAYS = 100_000  # days: no certificate has more left
 
 
 def obtain(about: Mapping[str, Any], paths: Paths, run: Run = run_command) -> list[str]:
@@ -29,16 +30,25 @@ def obtain(about: Mapping[str, Any], paths: Paths, run: Run = run_command) -> li
     return got
 
 
-def renew(about: Mapping[str, Any], paths: Paths, run: Run = run_command) -> list[str]:
-    """Renew what has less than a third of its life left; the names of the sites that have a new certificate."""
+def renew(
+    about: Mapping[str, Any], paths: Paths, run: Run = run_command, only: Collection[str] | None = None
+) -> list[str]:
+    """Renew what has less than a third of its life left; the names of the sites that have a new certificate.
+
+    ``only`` are names to be renewed in any case, and no others. EdgeError says why one cannot be got.
+    """
     renewed = []
     for names in about["dns"]:
+        if only is not None and not set(names) & set(only):
+            continue
         certificate, _key = paths.from_lego(names[0])
         before = certificate.read_bytes() if certificate.exists() else None
         if before is None:
             _lego(about, paths, names, run, "run")
         else:
-            _lego(about, paths, names, run, "renew", "--days", str(days_left_to_renew(certificate)))
+            days = days_left_to_renew(certificate) if only is None else _ALWAYS
+            # lego would wait for up to 8 minutes, so that not all hosts come at once: the timer sees to that.
+            _lego(about, paths, names, run, "renew", "--no-random-sleep", "--days", str(days))
         if certificate.read_bytes() != before:
             renewed.append(str(names[0]))
     return renewed

@@ -70,7 +70,7 @@ def read_settings(
         acme_ca=ca,
         acme_ca_root=str(options.get("acme_ca_root") or ""),
         dns=read_challenge(reader, options.get("dns_challenge")),
-        hsts=reader.text("edge_hsts", options.get("hsts", "max-age=31536000")),
+        hsts=reader.text("edge_hsts", options.get("hsts", "max-age=63072000")),
         headers=_headers(reader, "edge_headers", options.get("headers")),
         trusted_proxies=tuple(
             str(network) for network in reader.networks("edge_trusted_proxies", options.get("trusted_proxies")) or ()

@@ -74,7 +74,7 @@ class Settings:
     acme_ca_root: str = ""
     """The PEM text of the authority that signed the CA's own certificate; empty for one that the system knows."""
     dns: DnsChallenge | None = None
-    hsts: str = "max-age=31536000"
+    hsts: str = "max-age=63072000"
     headers: Pairs = ()
     trusted_proxies: tuple[str, ...] = ()
     drain_timeout: int = 30

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import directories
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError, find_caddy
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.directories import LETS_ENCRYPT
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.rehearsal import (
@@ -19,6 +23,8 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certifica
     render_rehearsal,
 )
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.wanted import Paths
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.caddy import Caddy
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.layout import Paths as EdgePaths
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +38,9 @@ def made(policies: list[dict[str, Any]] | None, ca: str = "") -> tuple[list[dict
     """The policies of the second Caddy, and its CAs."""
     running: dict[str, Any] = {"apps": {"tls": {"automation": {"policies": policies}}}} if policies is not None else {}
     before = json.dumps(running)
-    config, issuers = rehearsal_config(running, [APP], Path("/tmp/x"), (8001, 8002), ca)
+    config, issuers = rehearsal_config(
+        running, [APP], Path("/tmp/x"), (8001, 8002), lambda directory: ca or directories.test_directory(directory)
+    )
     assert json.dumps(running) == before
     assert config["apps"]["tls"]["certificates"]["automate"] == [APP]
     assert config["storage"]["root"] == "/tmp/x"
@@ -205,3 +213,26 @@ def test_what_a_person_reads() -> None:
 def test_a_process_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(CaddyError, match=r"has just ended.*Fix: journalctl -u caddy"):
         find_caddy(Paths(tmp_path), 1, proc=tmp_path)
+
+
+def test_caddy_is_asked_without_the_name_of_a_host(tmp_path: Path) -> None:
+    """Caddy 2.6 answers others with 403."""
+    paths = Paths(tmp_path)
+    (tmp_path / "run/caddy").mkdir(parents=True)
+    heads: list[bytes] = []
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "run/caddy/admin.socket"))
+        listening.listen()
+
+        def answer() -> None:
+            for _time in range(2):
+                with listening.accept()[0] as one:
+                    heads.append(one.recv(4096))
+                    one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert find_caddy(paths, os.getpid()).config() == {}
+        assert Caddy("caddy", EdgePaths(tmp_path)).running() == {}
+        thread.join(5)
+    assert [b"\r\nHost: \r\n" in head for head in heads] == [True, True]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import cli
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates import command
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.metrics import exposition
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.ocsp import revoked_in
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.revoked import told_revoked
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.state import (
     STATES,
     State,
@@ -24,12 +24,10 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certifica
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.text import render_certificates
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.wanted import Paths, read_wanted
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.x509 import CertificateError
-from fakes.certificates import DAY, NOW, OTHER_KEY, authority, issue, keep, ocsp_answer, pem_of, want
-from hypothesis import given
-from hypothesis import strategies as st
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import NOT_FOUND, CommandResult
+from fakes.certificates import DAY, NOW, OTHER_KEY, issue, keep, pem_of, want
 
 APP = "app.example.com"
-OCSP = ocsp_answer(issue(issuer=authority()), authority(), revoked=True)
 
 
 def states(root: Path, now: float = NOW) -> dict[str, State]:
@@ -153,25 +151,61 @@ def test_given_certificates(tmp_path: Path) -> None:
     assert (late.state, "Put a new one into the inventory" in late.fix) == ("renewal due", True)
 
 
-@pytest.mark.parametrize("revoked", [True, False])
-def test_what_the_ca_has_told_caddy_about_it(tmp_path: Path, revoked: bool) -> None:
-    want(tmp_path, {"name": APP})
-    ca = authority()
-    issued = issue(issuer=ca)
-    keep(tmp_path, APP, issued)
-    answer = tmp_path / f"var/lib/caddy/caddy/ocsp/{APP}-1a2b3c4d"
-    answer.parent.mkdir(parents=True)
-    answer.write_bytes(ocsp_answer(issued, ca, revoked=revoked))
-    assert states(tmp_path)[APP].state == ("revoked" if revoked else "ok")
+def said(moment: float, *names: str, forced: bool = False) -> str:
+    """What Caddy writes into its log when it has heard that a certificate is revoked, or tries to replace it again."""
+    text = "OCSP status for managed certificate is REVOKED; attempting to replace with new certificate"
+    about: dict[str, object] = {"identifiers": names, "msg": text}
+    if forced:
+        about = {"identifier": names[0], "msg": "certificate does not need to be renewed, but renewal is being forced"}
+    return json.dumps({"level": "warn", "ts": moment, **about}) + "\n"
+
+
+def log_of(*lines: str, asked: list[list[str]] | None = None) -> Callable[[float], dict[str, float]]:
+    def run(words: list[str], **_more: object) -> CommandResult:
+        if asked is not None:
+            asked.append(words)
+        return CommandResult(0, "".join(lines))
+
+    return lambda now: told_revoked(now, run)
+
+
+@pytest.mark.parametrize("forced", [True, False])
+def test_what_caddy_has_heard_about_it(tmp_path: Path, forced: bool) -> None:
+    want(tmp_path, {"name": APP}, {"name": "own.example.com", "mode": "internal"})
+    path = keep(tmp_path, APP, issue())
+    os.utime(path, (NOW - 60, NOW - 60))
+    told = log_of("no json\n", "[]\n", said(NOW - 30, "other.example.com"), said(NOW - 20, APP, forced=forced))
+    wanted = read_wanted(Paths(tmp_path).wanted)
+    assert wanted
+    state = read_states(Paths(tmp_path), wanted, lambda: NOW, told)[0]
+    assert (state.state, state.is_good) == ("revoked", False)
+    assert state.fix == f"Replace it now: hypercode certificates replace {APP}."
     # The next one is not the one that was revoked.
-    keep(tmp_path, APP, issue(issuer=ca))
-    assert states(tmp_path)[APP].state == "ok"
+    os.utime(path, (NOW - 10, NOW - 10))
+    assert read_states(Paths(tmp_path), wanted, lambda: NOW, told)[0].state == "ok"
 
 
-@given(data=st.binary(max_size=60) | st.integers(0, 400).map(lambda end: OCSP[:end]))
-def test_a_damaged_answer_says_nothing(data: bytes) -> None:
-    with contextlib.suppress(ValueError, IndexError, KeyError):
-        assert revoked_in(data) is not None
+def test_the_log_is_asked_for_the_time_within_which_caddy_tries_again() -> None:
+    asked: list[list[str]] = []
+    assert log_of(said(NOW - 9, APP), said(NOW - 5, APP, "b.test"), said(NOW - 7, APP), asked=asked)(NOW) == {
+        APP: NOW - 5,
+        "b.test": NOW - 5,
+    }
+    (words,) = asked
+    assert words[:3] == ["journalctl", "--unit", "caddy.service"]
+    assert float(words[words.index("--since") + 1].removeprefix("@")) < NOW - 6 * 3600
+    # Caddy's own words, as the pattern has to find them.
+    assert all(re.search(words[words.index("--grep") + 1], said(NOW, APP, forced=one)) for one in (True, False))
+
+
+def test_without_a_log_nothing_is_said_and_without_a_ca_it_is_not_asked(tmp_path: Path) -> None:
+    assert told_revoked(NOW, lambda *_words, **_more: CommandResult(NOT_FOUND)) == {}
+    want(tmp_path, {"name": APP, "mode": "internal"})
+    wanted = read_wanted(Paths(tmp_path).wanted)
+    assert wanted
+    asked: list[list[str]] = []
+    assert read_states(Paths(tmp_path), wanted, lambda: NOW, log_of(asked=asked))[0].state == "missing"
+    assert asked == []
 
 
 def test_certificates_that_come_through_dns_lie_in_files(tmp_path: Path) -> None:
@@ -230,7 +264,7 @@ def typed(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     """Type a command; return exit code, output and what was said on standard error."""
     monkeypatch.setattr(os, "fsync", lambda _handle: None)
     monkeypatch.setattr("time.time", lambda: float(NOW))
-    monkeypatch.setattr(read_states, "__defaults__", (lambda: float(NOW),))
+    monkeypatch.setattr(read_states, "__defaults__", (lambda: float(NOW), lambda _now: {}))
 
     def run(words: str) -> tuple[int, str, str]:
         code = cli.main(words.split(), cli.Host(certificates=Paths(tmp_path)))

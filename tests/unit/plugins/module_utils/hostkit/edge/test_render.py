@@ -184,7 +184,7 @@ def test_the_ca_has_an_address_in_any_case(names: tuple[str, ...], contact: str)
     asked = {"certificate": "acme_dns", "dns_challenge": {"provider": "hetzner"}} if "*" in names[0] else {}
     found = settings(sites=sites, acme_email="", **asked)
     assert f"\temail {contact}\n" in render.caddyfile(found, NEW)
-    assert json.loads(render.manifest(found))["acme_email"] == contact
+    assert json.loads(render.manifest(found, NEW))["acme_email"] == contact
     assert "email" not in render.caddyfile(settings(sites=[own], acme_email=""), NEW)
 
 

@@ -309,3 +309,29 @@ def test_renewal_comes_when_a_third_is_left(tmp_path: Path) -> None:
     certificate.write_text(issue(begin=NOW, end=NOW + 45 * DAY).pem, encoding="ascii")
     assert challenge.days_left_to_renew(certificate) == 15
     assert challenge.days_left_to_renew(tmp_path) == 30
+
+
+def test_lego_does_not_sleep_and_is_made_to_renew_what_is_asked_for(tmp_path: Path) -> None:
+    paths = layout.Paths(tmp_path)
+    sites = [["*.example.com", "example.com"], ["other.example.com"]]
+    about = {"dns": sites, "dns_provider": "rfc2136", "acme_ca": "https://ca", "acme_email": "a@example.com"}
+    for site in sites:
+        certificate = paths.from_lego(site[0])[0]
+        certificate.parent.mkdir(parents=True, exist_ok=True)
+        certificate.write_text(issue(begin=NOW, end=NOW + 90 * DAY).pem, encoding="ascii")
+    seen: list[list[str]] = []
+
+    def run(argv: list[str], **_more: object) -> CommandResult:
+        seen.append(list(argv))
+        path = paths.from_lego(argv[argv.index("--domains") + 1])[0]
+        path.write_text(PEM, encoding="ascii")
+        return CommandResult(0)
+
+    assert challenge.renew(about, paths, run, only=["example.com"]) == ["*.example.com"]
+    (words,) = seen
+    assert "--no-random-sleep" in words
+    assert int(words[words.index("--days") + 1]) > 398
+    seen.clear()
+    challenge.renew(about, paths, run)
+    assert [words[words.index("--days") + 1] for words in seen] == ["30", "30"]
+    assert all("--no-random-sleep" in words for words in seen)
