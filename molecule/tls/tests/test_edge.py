@@ -190,23 +190,6 @@ def test_a_service_that_is_restarted_under_load_answers_everybody(host, figure):
 # --- reloads ----------------------------------------------------------------------------------------------------------
 
 
-def test_ten_thousand_requests_through_twenty_reloads(host, figure):
-    load = Load(own("app.test"), rate=200, most=10_000)
-    began = time.monotonic()
-    with load.running():
-        for _number in range(20):
-            stack.root(host, "systemctl reload caddy")
-            time.sleep(1.5)
-        load.wait(60)
-    took = time.monotonic() - began
-    assert load.sent == 10_000
-    figure(
-        "requests through 20 reloads",
-        f"{load.sent} in {took:.0f} s, {len(load.failures)} failed, {load.again} asked again",
-    )
-    assert load.kinds == {}
-
-
 def test_a_web_socket_stays_open_for_the_drain_time(host, figure):
     opened = WebSocket(own("app.test")).open()
     until("something is heard", 5, lambda: opened.heard)
