@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .engine import Engine, EngineError
 from .evidence import collect
-from .readiness import Outcome
+from .readiness import CRASH_RESTARTS, Outcome
 from .redact import Redactor
 from .rollout_error import RolloutError
 from .stack_state import Row
@@ -43,7 +43,8 @@ class Reporter:
         if outcome.crashed:
             often = f"{worst.restarts} restart" + ("" if worst.restarts == 1 else "s")
             stopped = f"stopped with exit code {worst.exit_code} after {often}. "
-            what, longer = f"crashes over and over: {often}. " if worst.state == "running" else stopped, ""
+            again = "crashes over and over" if worst.restarts >= CRASH_RESTARTS else "crashed and was started again"
+            what, longer = f"{again}: {often}. " if worst.state == "running" else stopped, ""
         else:
             wait = f"within {outcome.timeout:.0f} s (state {worst.state}, health {worst.health})"
             what = f"did not end its work {wait}. " if worst.job else f"did not get healthy {wait}. "

@@ -120,6 +120,15 @@ def test_one_that_falls_down_after_a_moment_does_not_take_over(stack: SmallStack
     assert stack.docker.of("web").id == old
 
 
+def test_one_that_docker_starts_again_meanwhile_does_not_take_over(stack: SmallStack) -> None:
+    stack.deploy(make_wanted(**FIRST))
+    old = stack.docker.of("web").id
+    stack.docker.by_image[image_of("web", "2")] = Behaviour(restarts_every=7.0)
+    error = failing(stack, make_wanted(images={"web": image_of("web", "2")}, **FIRST))
+    assert "web crashed and was started again: 1 restart. " in str(error)
+    assert stack.docker.of("web").id == old
+
+
 def test_a_service_that_writes_a_volume_is_replaced_in_place(stack: SmallStack) -> None:
     def with_volume(version: str) -> Any:
         wanted = make_wanted(version, **FIRST)
