@@ -114,7 +114,9 @@ def test_two_rollouts_at_once(host, inventory):
     remember_journals(host)
     in_use = stack.release(host)["version"]
     version, words = update(host)
-    process = start(*words, inventory=inventory)
+    # The last level is first asked after a while, so that the second run comes in the midst of it.
+    late = {"stack_services": {"crew-orchestrator": {"healthcheck": {"start_interval": "8s"}}}}
+    process = start(*words, "-e", json.dumps(late), inventory=inventory)
     wait_for(host, rollout_is_bringing_up, "the rollout")
     second = play(*STACK, "-e", f"stack_version={in_use}", "-e", "stack_reason=second", inventory=inventory)
     output, _ = process.communicate(timeout=200)

@@ -205,9 +205,7 @@ def host_image(kind: str) -> str:
     return image
 
 
-PROBER_LINES = (
-    "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends nmap iproute2 && apt-get clean",
-)
+PROBER_LINES = (with_packages("nmap", "iproute2"),)
 
 
 def prober_image() -> str:
@@ -220,9 +218,8 @@ def prober_image() -> str:
     return image
 
 
-AUTHORITY_LINES = (
-    "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends pebble knot && apt-get clean",
-)
+# promtool too: it says which alerts the figures of a host's certificates raise.
+AUTHORITY_LINES = (with_packages("pebble", "knot", "prometheus"),)
 
 
 def authority_image() -> str:
