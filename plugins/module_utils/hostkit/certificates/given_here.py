@@ -89,6 +89,9 @@ def _file(root: Path, path: str, host: str, user: str, run: Run) -> GivenFile:
     at = root / path.lstrip("/")
     try:
         mode = at.stat().st_mode
+        # In a folder that is closed to others, nobody else gets to it, whatever its own mode.
+        if not all(folder.stat().st_mode & 0o001 for folder in at.resolve().parents):
+            mode &= ~0o007
         with at.open("rb") as stream:
             text = stream.read(_LARGEST).decode("latin-1")
     except FileNotFoundError:
