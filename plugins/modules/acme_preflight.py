@@ -15,7 +15,7 @@ description:
     that was put there for this; the CAA records allow the CA; the clock of the host is right.
   - Looks only at names that have no valid certificate of this CA yet. Where each has one, it asks nobody.
   - Where a resolver has no address or another one, the name servers of the zone itself are asked, as a CA does.
-  - One of both ports is enough for a CA. With port 80 closed it is a warning.
+  - Port 443 is enough for a CA. With port 80 closed it is a warning.
   - The token is given out by Caddy where it runs, else by a process that ends by itself. It is taken away in any case.
 attributes:
   check_mode:

@@ -24,7 +24,8 @@ FILES = Path(__file__).resolve().parents[1] / "files"
 ADDRESS = BED.address(0)
 OWN_ROOT = BED.state / "edge-root.crt"
 NAMES = ("app.test", "www.app.test", "board.test", "alpn.test", "wild.test", "*.wild.test")
-LOST, ELSEWHERE = "lost.test", "192.0.2.9"
+# A name that leads to another machine, which refuses at once.
+LOST, ELSEWHERE = "lost.test", authority.ADDRESS
 DRAIN = 4
 LOGIN = {"Authorization": "Basic " + base64.b64encode(b"ops:open sesame").decode()}
 ACME = {

@@ -9,7 +9,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..command import NOT_FOUND, CommandResult, run_command
@@ -81,14 +81,18 @@ def judge_given(
         if entry.mode != FILES:
             continue
         certificate, key = (_file(root, path, host, user, run) for path in (entry.certificate_file, entry.key_file))
-        found += errors(judge(Given(entry.name, entry.names, certificate, key), clock(), OpenSsl(root, run), place))
-    return found
+        found += judge(Given(entry.name, entry.names, certificate, key), clock(), OpenSsl(root, run), place)
+    # The messages name the files: no need for a second time.
+    return [replace(finding, file="") for finding in errors(found)]
 
 
 def _file(root: Path, path: str, host: str, user: str, run: Run) -> GivenFile:
     at = root / path.lstrip("/")
     try:
         mode = at.stat().st_mode
+        # In a folder that is closed to others, nobody else gets to it, whatever its own mode.
+        if not all(folder.stat().st_mode & 0o001 for folder in at.resolve().parents):
+            mode &= ~0o007
         with at.open("rb") as stream:
             text = stream.read(_LARGEST).decode("latin-1")
     except FileNotFoundError:

@@ -135,9 +135,15 @@ def test_files_that_the_user_of_caddy_cannot_read() -> None:
         (closed,) = judge_given([wanted], "web1", "nobody", root=folder, clock=lambda: NOW)
         lost = replace(wanted, key_file="/no.key")
         (missing,) = judge_given([lost], "web1", "nobody", root=folder, clock=lambda: NOW)
+        (folder / "app.key").chmod(0o644)
+        (opened,) = judge_given([wanted], "web1", "nobody", root=folder, clock=lambda: NOW)
+        folder.chmod(0o700)
+        assert judge_given([wanted], "web1", "nobody-of-this-name", root=folder, clock=lambda: NOW) == []
     assert closed.message == "/app.key cannot be read by the user nobody on web1."
     assert closed.fix.startswith("chgrp nobody /app.key && chmod 640 /app.key")
     assert missing.message == "/no.key does not exist on web1."
+    assert opened.message == "The key /app.key can be read by everybody on web1 (mode 0644)."
+    assert opened.fix == "chgrp nobody /app.key && chmod 640 /app.key."
 
 
 def test_names_that_it_does_not_cover(tmp_path: Path) -> None:
