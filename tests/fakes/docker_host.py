@@ -323,12 +323,13 @@ class DockerHost:
                 },
             )
         config = config_hash(service)
-        mine = [item for item in self.containers.values() if (item.project, item.service) == (project, name)]
-        mine = [item for item in mine if not item.oneoff]
+        mine = [item for item in self.containers.values() if item.is_of(project, name)]
         # What is not as the file says goes first.
         mine.sort(key=lambda item: (item.hash, item.image_id) != (config, image["Id"]))
         for surplus in mine[copies:]:
             self.containers.pop(surplus.id)
+        if not copies:
+            return CommandResult(0)
         for _further in range(copies - max(1, len(mine))):
             self.add(project, name, service, image["Id"], config, networks)
         if mine:

@@ -60,6 +60,9 @@ class Container:
     state: str = "running"
     exit_code: int = 0
 
+    def is_of(self, project: str, service: str) -> bool:
+        return (self.project, self.service) == (project, service) and not self.oneoff
+
 
 @functools.lru_cache(maxsize=100)
 def load(text: str) -> Any:

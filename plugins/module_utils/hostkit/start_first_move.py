@@ -66,7 +66,7 @@ class Mover:
 
     def _moves(self, names: Sequence[str]) -> list[Move]:
         facts = self._stack.about["services"]
-        able = [name for name in names if not facts[name].get("job") and not self._reason(name)]
+        able = [name for name in names if self._is_kept_running(facts[name]) and not self._reason(name)]
         hashes = self._hashes(able)
         found = self._containers()
         moves = []
@@ -78,6 +78,11 @@ class Mover:
             if name in hashes and any(container["State"]["Status"] == "running" for container in move.old):
                 moves.append(move)
         return moves
+
+    @staticmethod
+    def _is_kept_running(meta: Mapping[str, Any]) -> bool:
+        """A job ends by itself, and what is scaled to nothing has no new container to wait for."""
+        return not meta.get("job") and meta.get("replicas") != 0
 
     def _reason(self, name: str) -> str:
         return in_place_reason(name, self._model[name], self._model)

@@ -158,6 +158,14 @@ def test_several_copies_are_moved_together(stack: SmallStack) -> None:
     assert running_of(stack, "web") == ["2", "2"]
 
 
+def test_what_is_scaled_to_nothing_gets_no_new_container(stack: SmallStack) -> None:
+    stack.deploy(make_wanted(**FIRST))
+    wanted = make_wanted("2", **FIRST)
+    wanted.model["services"]["web"]["deploy"] = {"replicas": 0}
+    stack.deploy(wanted)
+    assert not [words for words in stack.docker.words("--scale") if any("web=" in word for word in words)]
+
+
 def test_the_edge_is_told_whom_to_spare_and_only_for_that_time(stack: SmallStack) -> None:
     stack.deploy(make_wanted(**FIRST))
     old = stack.docker.of("web").id
