@@ -146,7 +146,7 @@ def test_what_caddy_is_told_is_shown_and_raises_an_alert_while_the_ca_is_down(ho
         assert state(host)["fix"] == f"Replace it now: hypercode certificates replace {APP}."
         assert alerts.raised(BED, "certificates.yml", figures(host), "CertificateUnusable", name=APP, state="revoked")
     replace(host, APP)
-    assert site(roots=ca).get("/").status == 200
+    until("a good one is served", 20, lambda: site(roots=ca).get("/").status == 200)
     assert state(host)["state"] in ("ok", "renewal due")
 
 
