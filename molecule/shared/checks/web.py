@@ -97,6 +97,8 @@ class Load:
     """Requests that were closed before any answer, and were sent once more, as RFC 9110 (9.2.2) lets a client do."""
     longest: float = 0.0
     """The longest that a request took, in seconds."""
+    versions: set[str] = field(default_factory=set)
+    """What was said in X-Version."""
     failures: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _end: threading.Event = field(default_factory=threading.Event)
@@ -150,9 +152,13 @@ class Load:
         if self.keep:
             if not kept:
                 kept.append(self.site.connect(context))
-            return exchange(kept[0], self.site.name, self.path).status
+            return self._noted(exchange(kept[0], self.site.name, self.path))
         with self.site.connect(context) as secured:
-            return exchange(secured, self.site.name, self.path).status
+            return self._noted(exchange(secured, self.site.name, self.path))
+
+    def _noted(self, answer: Answer) -> int:
+        self.versions.add(answer.headers.get("x-version", ""))
+        return answer.status
 
     @property
     def kinds(self) -> dict[str, int]:

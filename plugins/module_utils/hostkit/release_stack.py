@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from .command import CommandResult
 from .connections import connections_to
 from .credentials_apply import Keeper
 from .edge.command import sync_after_rollout
-from .edge.sync import mark_draining
+from .edge.sync import pin
 from .engine import Engine, run_docker
 from .journal import Journal
 from .readiness import Outcome, Waiter
@@ -45,7 +45,7 @@ class Tools:
     sleep: Callable[[float], None] = time.sleep
     poll_seconds: float = 0.5
     tell_edge: Callable[[Engine], str] = sync_after_rollout
-    mark_draining: Callable[[Sequence[str]], None] = mark_draining
+    pin: Callable[[Mapping[str, Sequence[str]]], None] = pin
     connections: Callable[[Collection[str]], int] = connections_to
 
 

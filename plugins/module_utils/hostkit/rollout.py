@@ -24,7 +24,7 @@ from .credentials_apply import Keeper, credentials_of, values_of
 from .credentials_exec import Teller, tell_program
 from .edge import layout
 from .edge.command import sync_after_rollout
-from .edge.sync import mark_draining
+from .edge.sync import pin
 from .engine import Engine, EngineError, run_docker
 from .image_content_cache import ContentCache
 from .image_content_check import ContentCheck
@@ -79,7 +79,7 @@ class Rollout:
             self.sleep,
             self.poll_seconds,
             tell_edge=lambda engine: sync_after_rollout(engine, edge),
-            mark_draining=lambda ids: mark_draining(ids, edge),
+            pin=lambda services: pin(services, edge),
             connections=self.connections,
         )
         release = release or self.release

@@ -52,13 +52,18 @@ class Mover:
             return []
         services = [move.service for move in moves]
         self._stack.journal.write("starting beside", services=services)
+        # Docker may call the new one healthy long before it is trusted.
+        self._send_requests_to({move.service: move.old for move in moves})
         try:
-            self._start_beside(moves)
-            self._wait_ready(moves)
-        except Exception:
-            self._remove_new(moves)
-            raise
-        self._retire(moves)
+            try:
+                self._start_beside(moves)
+                self._wait_ready(moves)
+            except Exception:
+                self._remove_new(moves)
+                raise
+            self._retire(moves)
+        finally:
+            self._tools.pin({})
         self._stack.journal.write("moved", services=services)
         return services
 
@@ -169,16 +174,16 @@ class Mover:
     def _retire(self, moves: Sequence[Move]) -> None:
         """No new request for the old containers, time for what is under way, then the end."""
         old = [container for move in moves for container in move.old]
-        try:
-            self._tools.mark_draining([str(container["Id"]) for container in old])
-            problem = self._tools.tell_edge(self._tools.engine)
-            if problem:
-                self._stack.journal.write("edge not told", reason=problem)
-            self._drain(old)
-            for container in old:
-                self._stop(container)
-        finally:
-            self._tools.mark_draining([])
+        self._send_requests_to({move.service: move.new for move in moves})
+        self._drain(old)
+        for container in old:
+            self._stop(container)
+
+    def _send_requests_to(self, chosen: Mapping[str, Sequence[Inspected]]) -> None:
+        self._tools.pin({name: [str(container["Id"]) for container in found] for name, found in chosen.items()})
+        problem = self._tools.tell_edge(self._tools.engine)
+        if problem:
+            self._stack.journal.write("edge not told", reason=problem)
 
     def _drain(self, old: Sequence[Inspected]) -> None:
         """Wait until the edge has no connection to them any more, for as long as they have to drain."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +18,8 @@ from .layout import MANIFEST, UPSTREAMS, Paths
 from .upstreams import addresses, service_of, upstream_files
 
 LOCK = "/run/hypercode-edge.lock"
-# The ids of containers that get no new request. After a boot nothing drains: then it is gone.
-DRAINING = "/run/hypercode-edge.draining"
+# By service the ids of containers that get its requests, during a rollout. After a boot it is gone: all do.
+PINS = "/run/hypercode-edge.pins"
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,15 @@ def read_manifest(paths: Paths) -> dict[str, Any] | None:
 
 
 def wanted_files(
-    engine: Engine, project: str, upstreams: Mapping[str, Any], *, live: bool, draining: Collection[str] = ()
+    engine: Engine,
+    project: str,
+    upstreams: Mapping[str, Any],
+    *,
+    live: bool,
+    pinned: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The files as they have to be, by name, and the services that no running container stands for."""
-    places = addresses(engine.containers(project), draining)
+    places = addresses(engine.containers(project), pinned)
     return upstream_files(upstreams, places, live=live), tuple(name for name in upstreams if not places.get(name))
 
 
@@ -77,22 +82,23 @@ def remove_upstreams(paths: Paths, wanted: Mapping[str, str]) -> tuple[str, ...]
     return tuple(dict.fromkeys(service_of(path.name) for path in gone))
 
 
-def mark_draining(ids: Sequence[str], paths: Paths | None = None) -> None:
-    """Say which containers get no new request from the next `sync` on; none ends it. Raises FileError."""
-    path = (paths or Paths()).at(DRAINING)
-    if not ids:
+def pin(services: Mapping[str, Sequence[str]], paths: Paths | None = None) -> None:
+    """Say which containers (ids, by service) get requests from the next `sync` on; none ends it. Raises FileError."""
+    path = (paths or Paths()).at(PINS)
+    if not services:
         path.unlink(missing_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, "\n".join(ids).encode())
+    write_file(path, json.dumps(services).encode())
 
 
-def read_draining(paths: Paths) -> frozenset[str]:
-    """The ids that are marked."""
+def read_pins(paths: Paths) -> dict[str, list[str]]:
+    """What `pin` said. What cannot be read pins nobody."""
     try:
-        return frozenset(paths.at(DRAINING).read_text(encoding="ascii").split())
-    except FileNotFoundError:
-        return frozenset()
+        found = json.loads(paths.at(PINS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @contextmanager
@@ -118,7 +124,7 @@ def sync(engine: Engine, paths: Paths | None = None, caddy: Caddy | None = None)
     with locked(paths):
         live = bool(about.get("live"))
         wanted, missing = wanted_files(
-            engine, str(about["project"]), about["upstreams"], live=live, draining=read_draining(paths)
+            engine, str(about["project"]), about["upstreams"], live=live, pinned=read_pins(paths)
         )
         changed = write_upstreams(paths, wanted)
         reloaded = caddy.settle()

@@ -27,10 +27,12 @@ _SLOTS = 2
 NOBODY = "unix//run/caddy/nobody"
 
 
-def addresses(containers: Sequence[Mapping[str, Any]], draining: Collection[str] = ()) -> dict[str, list[str]]:
-    """The addresses to send requests to, by service: of healthy containers that are not on their way out.
+def addresses(
+    containers: Sequence[Mapping[str, Any]], pinned: Mapping[str, Collection[str]] | None = None
+) -> dict[str, list[str]]:
+    """The addresses to send requests to, by service: of healthy containers, or where it has none, of all that run.
 
-    Where a service has none, of all that run. ``draining`` has the ids of those that finish what they have begun.
+    ``pinned`` has for a service the ids of those that get its requests: meanwhile others start, or end.
     """
     found: dict[str, list[tuple[bool, str]]] = {}
     for container in containers:
@@ -41,7 +43,8 @@ def addresses(containers: Sequence[Mapping[str, Any]], draining: Collection[str]
         if not service or labels.get(ONEOFF_LABEL, "").lower() == "true" or state["Status"] != "running" or not address:
             continue
         health = (state.get("Health") or {}).get("Status") or "none"
-        good = health in ("healthy", "none") and container.get("Id") not in draining
+        chosen = service not in (pinned or {}) or container.get("Id") in (pinned or {})[service]
+        good = health in ("healthy", "none") and chosen
         found.setdefault(service, []).append((good, address))
     return {
         service: sorted({address for good, address in places if good or not any(good for good, _address in places)})

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge import layout
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.sync import DRAINING
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.sync import PINS
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.start_first import in_place_reason
 from fakes.docker_host import Behaviour, KilledError
 from fakes.rollouts import ONE, TWO, events, failing, newest
@@ -166,20 +167,28 @@ def test_what_is_scaled_to_nothing_gets_no_new_container(stack: SmallStack) -> N
     assert not [words for words in stack.docker.words("--scale") if any("web=" in word for word in words)]
 
 
-def test_the_edge_is_told_whom_to_spare_and_only_for_that_time(stack: SmallStack) -> None:
+def test_the_edge_is_told_who_gets_requests_at_each_step_and_nothing_afterwards(stack: SmallStack) -> None:
     stack.deploy(make_wanted(**FIRST))
     old = stack.docker.of("web").id
-    mark = layout.Paths(stack.store.paths.root).at(DRAINING)
-    at_stop: list[str] = []
+    mark = layout.Paths(stack.store.paths.root).at(PINS)
+    pinned: dict[str, list[str]] = {}
 
     def look(words: list[str]) -> None:
-        if words[:2] == ["docker", "stop"]:
-            at_stop.append(mark.read_text(encoding="ascii"))
+        step = "start" if "--scale" in words else words[1]
+        if step in ("start", "stop"):
+            pinned[step] = json.loads(mark.read_text(encoding="utf-8"))["web"]
 
     stack.docker.before = look
     stack.deploy(make_wanted(images={"web": image_of("web", "2")}, **FIRST))
-    assert at_stop == [old]
+    assert pinned == {"start": [old], "stop": [stack.docker.of("web").id]}
     assert not mark.exists()
+
+
+def test_nobody_is_pinned_after_a_failure(stack: SmallStack) -> None:
+    stack.deploy(make_wanted(**FIRST))
+    stack.docker.by_image[image_of("web", "2")] = Behaviour(healthy_after=None)
+    failing(stack, make_wanted(images={"web": image_of("web", "2")}, **FIRST))
+    assert not layout.Paths(stack.store.paths.root).at(PINS).exists()
 
 
 @pytest.mark.parametrize("connections", [0, 3])

@@ -57,6 +57,16 @@ def test_healthy_containers_are_preferred_and_others_better_than_none() -> None:
     assert found == {"app": ["10.0.0.1"], "slow": ["10.0.0.3"], "plain": ["10.0.0.4", "10.0.0.5"]}
 
 
+def test_those_that_are_pinned_get_all_requests_as_long_as_one_of_them_runs() -> None:
+    found = [
+        {"Id": "old", **container("app", "10.0.0.1", health="healthy")},
+        {"Id": "new", **container("app", "10.0.0.2", health="healthy")},
+    ]
+    assert addresses(found, {"app": ["old"]}) == {"app": ["10.0.0.1"]}
+    assert addresses(found, {"app": ["gone"]}) == {"app": ["10.0.0.1", "10.0.0.2"]}
+    assert addresses(found, {"other": ["old"]}) == {"app": ["10.0.0.1", "10.0.0.2"]}
+
+
 def test_a_container_in_the_hosts_network_is_at_the_host() -> None:
     assert addresses([{**container("app", ""), "HostConfig": {"NetworkMode": "host"}}]) == {"app": ["127.0.0.1"]}
 
