@@ -236,7 +236,9 @@ class Edge:
         stale = self._has_stale()
         if not self.check_mode:
             return self.caddy.settle(force=stale)
-        return stale or bool({layout.CADDYFILE, layout.USERS} & changed) or self.caddy.running() != self.caddy.adapted()
+        if stale or {layout.CADDYFILE, layout.USERS} & changed:
+            return True
+        return not self.caddy.runs_its_files(self.caddy.running())
 
     def _has_stale(self) -> bool:
         """Whether a site serves another certificate than the file that is named for it: the file was replaced since."""

@@ -22,6 +22,8 @@ from .render import LOG_VARIABLE, Version
 
 Run = Callable[..., CommandResult]
 _TIMEOUT, _ADMIN_TIMEOUT = 60.0, 10.0  # seconds
+# Lists in Caddy's configuration whose order means nothing: names.
+_SETS = ("sni", "host", "subjects")
 # In a file that is judged: the folder that it is judged in.
 FOLDER_WORD = "@FOLDER@"
 
@@ -82,10 +84,14 @@ class Caddy:
                 "Fix: mend what it names (journalctl -u caddy says more), then run again"
             )
 
+    def runs_its_files(self, running: Any) -> bool:
+        """Whether what Caddy runs with, as `running` tells it, is what its files say."""
+        return _in_order(running) == _in_order(self.adapted())
+
     def settle(self, *, force: bool = False) -> bool:
         """Load the files where Caddy runs with something else; whether that was so. At its start it reads them."""
         running = self.running()
-        if running is None or (not force and running == self.adapted()):
+        if running is None or (not force and self.runs_its_files(running)):
             return False
         self.reload(force=force)
         return True
@@ -128,6 +134,16 @@ class Caddy:
         except LookupError:
             return ()
         return ("runuser", "--user", USER, "--")
+
+
+def _in_order(config: Any) -> Any:
+    """The same with sets of names in order: Caddy 2.6 writes the names of a site down in another one each time."""
+    if isinstance(config, dict):
+        return {
+            key: sorted(value) if key in _SETS and isinstance(value, list) else _in_order(value)
+            for key, value in config.items()
+        }
+    return [_in_order(item) for item in config] if isinstance(config, list) else config
 
 
 def _last(done: CommandResult) -> str:

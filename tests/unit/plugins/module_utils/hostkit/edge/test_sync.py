@@ -192,6 +192,17 @@ def test_caddy_is_told_only_what_it_does_not_know(monkeypatch: pytest.MonkeyPatc
     assert caddy.settle(force=True)
 
 
+def test_names_in_another_order_are_the_same_to_caddy_and_routes_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caddy 2.6 tells the names of a site in another order each time."""
+    told = {"policies": [{"match": {"sni": ["b.test", "a.test"]}}], "routes": [{"host": ["x"]}, {"host": ["y"]}]}
+    caddy = Caddy("caddy", run=lambda _argv, **_options: CommandResult(0, json.dumps(told)))
+    same = {"policies": [{"match": {"sni": ["a.test", "b.test"]}}], "routes": [{"host": ["x"]}, {"host": ["y"]}]}
+    monkeypatch.setattr(caddy, "running", lambda: same)
+    assert not caddy.settle()
+    monkeypatch.setattr(caddy, "running", lambda: {**same, "routes": same["routes"][::-1]})
+    assert caddy.settle()
+
+
 def test_what_caddy_refuses_is_in_its_words() -> None:
     said = '{"level":"error","msg":"x"}\nError: sending configuration to instance: no such key\n'
     caddy = Caddy("caddy", run=lambda _argv, **_options: CommandResult(1, "", said))
