@@ -194,12 +194,13 @@ def test_caddy_is_told_only_what_it_does_not_know(monkeypatch: pytest.MonkeyPatc
 
 def test_names_in_another_order_are_the_same_to_caddy_and_routes_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Caddy 2.6 tells the names of a site in another order each time."""
-    told = {"policies": [{"match": {"sni": ["b.test", "a.test"]}}], "routes": [{"host": ["x"]}, {"host": ["y"]}]}
+    routes = [{"host": ["x"]}, {"host": ["y"]}]
+    told = {"policies": [{"match": {"sni": ["b.test", "a.test"]}}], "routes": routes}
     caddy = Caddy("caddy", run=lambda _argv, **_options: CommandResult(0, json.dumps(told)))
-    same = {"policies": [{"match": {"sni": ["a.test", "b.test"]}}], "routes": [{"host": ["x"]}, {"host": ["y"]}]}
+    same = {"policies": [{"match": {"sni": ["a.test", "b.test"]}}], "routes": routes}
     monkeypatch.setattr(caddy, "running", lambda: same)
     assert not caddy.settle()
-    monkeypatch.setattr(caddy, "running", lambda: {**same, "routes": same["routes"][::-1]})
+    monkeypatch.setattr(caddy, "running", lambda: {**same, "routes": routes[::-1]})
     assert caddy.settle()
 
 
