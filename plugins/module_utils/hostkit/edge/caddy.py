@@ -86,7 +86,7 @@ class Caddy:
 
     def runs_its_files(self, running: Any) -> bool:
         """Whether what Caddy runs with, as `running` tells it, is what its files say."""
-        return _in_order(running) == _in_order(self.adapted())
+        return bool(_in_order(running) == _in_order(self.adapted()))
 
     def settle(self, *, force: bool = False) -> bool:
         """Load the files where Caddy runs with something else; whether that was so. At its start it reads them."""
