@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Collection
 from pathlib import Path
 
-from .listeners import parse_address
+from .listeners import parse_address, read_text, rows_in
 
 # Socket states of the kernel, as /proc/net writes them: one that is being opened, and one that is open.
 _OPEN = ("01", "02")
@@ -22,15 +22,8 @@ def connections_to(addresses: Collection[str], root: Path = Path("/")) -> int:
 
 def _peers(path: Path) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
     """The other ends of all open connections. An IPv4 address that an IPv6 socket speaks to is given as IPv4."""
-    try:
-        lines = path.read_text(encoding="ascii", errors="replace").splitlines()[1:]
-    except OSError:
-        return []
     found = []
-    for line in lines:
-        fields = line.split()
-        if len(fields) < 4 or fields[3] not in _OPEN:
-            continue
+    for fields in rows_in(read_text(path), _OPEN):
         try:
             address = ipaddress.ip_address(parse_address(fields[2])[0])
         except ValueError:

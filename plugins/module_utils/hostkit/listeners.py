@@ -11,7 +11,7 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 # Socket states of the kernel as /proc/net writes them: a listening TCP socket, and a UDP socket without a peer.
@@ -59,13 +59,18 @@ def parse_address(text: str, byteorder: str = sys.byteorder) -> tuple[str, int]:
     return str(ipaddress.ip_address(raw)), int(port, 16)
 
 
+def rows_in(text: str, states: Collection[str]) -> Iterator[list[str]]:
+    """The fields of each line, in the text of a file such as /proc/net/tcp, that is in one of these states."""
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) >= 10 and fields[3] in states:
+            yield fields
+
+
 def parse_sockets(text: str, proto: str) -> list[Listener]:
     """The waiting sockets in the text of a file such as /proc/net/tcp. Lines that make no sense are left out."""
     found = []
-    for line in text.splitlines()[1:]:
-        fields = line.split()
-        if len(fields) < 10 or fields[3] != _WAITING[proto]:
-            continue
+    for fields in rows_in(text, (_WAITING[proto],)):
         try:
             address, port = parse_address(fields[1])
             inode = int(fields[9])
@@ -75,7 +80,7 @@ def parse_sockets(text: str, proto: str) -> list[Listener]:
     return found
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The text of a file; "" when it is not there, not ours to read, or its process has just ended."""
     try:
         return path.read_text(errors="replace")
@@ -85,13 +90,13 @@ def _read(path: Path) -> str:
 
 def _process(folder: Path) -> Process:
     """Describe the process with this /proc folder. The kernel's own name is cut at 15 characters: add the file's."""
-    names = [_read(folder / "comm").strip()]
-    arguments = _read(folder / "cmdline").split("\0")
+    names = [read_text(folder / "comm").strip()]
+    arguments = read_text(folder / "cmdline").split("\0")
     names.append(arguments[0].rsplit("/", 1)[-1])
     # A kernel thread has no file, and that of another user's process is hidden.
     with contextlib.suppress(OSError):
         names.append(os.readlink(folder / "exe").rsplit("/", 1)[-1])  # noqa: PTH115 - see _open_files().
-    units = _SERVICE.findall(_read(folder / "cgroup"))
+    units = _SERVICE.findall(read_text(folder / "cgroup"))
     return Process(int(folder.name), tuple(dict.fromkeys(name for name in names if name)), units[0] if units else "")
 
 
@@ -128,7 +133,7 @@ def read_listeners(root: Path, ports: Iterable[tuple[str, int]]) -> list[Listene
         listener
         for proto in _WAITING
         for family in ("", "6")
-        for listener in parse_sockets(_read(root / "proc" / "net" / f"{proto}{family}"), proto)
+        for listener in parse_sockets(read_text(root / "proc" / "net" / f"{proto}{family}"), proto)
         if (proto, listener.port) in asked
     ]
     # Walking through every open file of the host is slow: only when something is in the way.
