@@ -42,14 +42,14 @@ class Mover:
         self._tools = stack.tools
         self._model = stack.release.read_model()["services"]
 
-    def move(self, names: Sequence[str]) -> list[str]:
-        """Move what has changed of these services; the names of what was moved. Raises RolloutError.
+    def move(self, names: Sequence[str]) -> None:
+        """Move what has changed of these services. Raises RolloutError.
 
         Where a new container does not get ready it is removed, and the old one has served all the time.
         """
         moves = self._moves(names)
         if not moves:
-            return []
+            return
         services = [move.service for move in moves]
         self._stack.journal.write("starting beside", services=services)
         # Docker may call the new one healthy long before it is trusted.
@@ -65,7 +65,6 @@ class Mover:
         finally:
             self._tools.pin({})
         self._stack.journal.write("moved", services=services)
-        return services
 
     # ---- what has to move -----------------------------------------------------------------------------------------
 
@@ -120,7 +119,6 @@ class Mover:
             copies = int(self._stack.about["services"][move.service].get("replicas") or 1)
             words += ["--scale", f"{move.service}={len(move.old) + max(copies, len(move.new))}"]
         self._stack.compose_beside([move.service for move in moves], words)
-        self._find_new(moves)
 
     def _find_new(self, moves: Sequence[Move]) -> None:
         found = self._containers()
