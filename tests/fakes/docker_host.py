@@ -31,6 +31,7 @@ from .docker_parts import (
     KilledError,
     NearEngine,
     config_hash,
+    health_check,
     load,
     repository,
     without_tag,
@@ -82,13 +83,11 @@ class DockerHost:
             self.socket.with_suffix(".off").rename(self.socket)
 
     def stop(self) -> None:
-        """Let the engine answer no more; containers live on."""
         self.answers = False
         if self._server:
             self.socket.rename(self.socket.with_suffix(".off"))
 
     def serve(self) -> None:
-        """Answer on the socket from now on."""
         host = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -199,7 +198,7 @@ class DockerHost:
                 "Image": container.reference,
                 "Labels": labels,
                 "Env": [f"{key}={value}" for key, value in container.environment.items()],
-                "Healthcheck": {"Test": ["CMD-SHELL", f"probe --password {container.environment.get('PASSWORD', '')}"]},
+                "Healthcheck": health_check(container),
             },
             "HostConfig": {"Memory": 2**30, "NanoCpus": 10**9, "RestartPolicy": {"Name": "on-failure"}},
             "NetworkSettings": {"Networks": {name: {"IPAddress": self.address} for name in container.networks}},
@@ -215,7 +214,6 @@ class DockerHost:
         return digest
 
     def keep_image(self, reference: str, digest: str = "", content: str = "") -> None:
-        """Have an image on the host; without a digest it was built here."""
         image_id = "sha256:" + hashlib.sha256(f"id {digest or reference}{content}".encode()).hexdigest()
         names = [f"{repository(reference)}@{digest}"] if digest else []
         document = {"Id": image_id, "RepoDigests": names}
@@ -247,11 +245,15 @@ class DockerHost:
                 self.networks.pop(name)
             case ["docker", "unpause", container]:
                 self.containers[container].state = "running"
-            case ["docker", "stop" | "rm" as verb, *_, container]:
-                if verb == "rm":
-                    self.containers.pop(container)
-                else:
-                    self.containers[container].state = "exited"
+            case ["docker", "stop" | "rm" as verb, *names]:
+                for container in (name for name in names if not name.startswith("--")):
+                    if verb == "rm":
+                        self.containers.pop(container)
+                    else:
+                        self.containers[container].state = "exited"
+            case ["docker", "exec", container, *_]:
+                found = self.containers[container]
+                return found.behaviour.check_now(self.now - found.started)
             case ["docker", "kill", "--signal", _, container]:
                 return CommandResult(0 if container in self.containers else 1, "", "no such container")
             case _:
@@ -377,7 +379,6 @@ class DockerHost:
     # ---- for assertions -----------------------------------------------------------------------------------------
 
     def of(self, service: str) -> Container:
-        """Return the only container of a service."""
         (found,) = [item for item in self.containers.values() if item.service == service]
         return found
 
@@ -391,10 +392,9 @@ class DockerHost:
         }
 
     def words(self, *wanted: str) -> list[list[str]]:
-        """Return the commands that hold all these words."""
         return [words for words in self.commands if set(wanted) <= set(words)]
 
     def ups(self) -> list[list[str]]:
-        """Return the services that each `compose up` of a level named."""
+        """The services that each `compose up` of a level named."""
         found = [words for words in self.words("compose", "up") if "--remove-orphans" not in words]
         return [words[words.index("never") + 1 :] for words in found]

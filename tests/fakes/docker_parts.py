@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineAway
 
 REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)[^}]*\}")
 LABEL = "com.docker.compose."
@@ -31,6 +32,15 @@ class Behaviour:
     restarts_every: float | None = None
     log: str = "a line of the log\n"
     probe: str = "connection refused"
+
+    # What the health check says when it is run by hand, at some age; otherwise as the engine sees it.
+    fails_by_hand: tuple[float, float] = (0.0, 0.0)
+
+    def check_now(self, age: float) -> CommandResult:
+        """The health check, run in the container by hand."""
+        status = (self.health(age) or {"Status": "healthy"})["Status"]
+        begin, end = self.fails_by_hand
+        return CommandResult(0) if status == "healthy" and not begin <= age < end else CommandResult(1, self.probe)
 
     def health(self, age: float) -> dict[str, Any] | None:
         """What the engine tells of the health check of a container of that age; None where it has none."""
@@ -80,6 +90,13 @@ def without_tag(reference: str) -> str:
     return f"{repository(name)}@{digest}" if at else name
 
 
+def health_check(container: Container) -> dict[str, Any] | None:
+    """As it stands in the configuration of a container."""
+    if not container.behaviour.check:
+        return None
+    return {"Test": ["CMD-SHELL", f"probe --password {container.environment.get('PASSWORD', '')}"]}
+
+
 def config_hash(service: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(service, sort_keys=True).encode()).hexdigest()
 
@@ -93,5 +110,5 @@ class NearEngine(Engine):
 
     def _exchange(self, target: str) -> tuple[int, bytes]:
         if not self._host.answers:
-            raise EngineError("Docker is not running here. Fix: systemctl start docker")
+            raise EngineAway("Docker is not running here. Fix: systemctl start docker")
         return self._host.answer(target)

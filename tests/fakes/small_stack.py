@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import deploy
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.probes import Ask
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, Release, Store
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import Rollout
 
@@ -72,6 +73,9 @@ class SmallStack:
         self.docker = DockerHost()
         # How many connections the edge has to the containers at these addresses.
         self.connections: Callable[[Collection[str]], int] = lambda _addresses: 0
+        # What a container answers at an address, through a door of the edge.
+        self.ask: Ask = lambda _address, _door: 200
+        self.free_memory: int | None = None
         self.engine: Engine = NearEngine(self.docker)
         if served:
             self.docker.serve()
@@ -93,7 +97,8 @@ class SmallStack:
     def rollout(self, store: Store, release: Release, engine: Engine, **options: Any) -> Rollout:
         """Make a rollout that works on the fake host; takes the place of the class where one is injected."""
         options |= {"run": self.docker, "clock": self.docker.clock, "sleep": self.docker.sleep, "poll_seconds": 2.0}
-        options["connections"] = self.connections
+        options |= {"connections": self.connections, "ask": self.ask}
+        options["free_memory"] = lambda: self.free_memory
         return Rollout(store, release, engine, **options)
 
     def apply(self, release: Release) -> dict[str, Any]:

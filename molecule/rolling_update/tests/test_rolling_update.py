@@ -21,6 +21,7 @@ BED = Bed(
 SITE = Site(BED.address(0), "app.test")
 MIRROR = "198.51.100.130:5000/sandbox"
 DRAIN = 12
+GOING_AWAY = 1001
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +29,13 @@ def story(host: Any) -> None:
     """Every test has to do with the host: testinfra then leaves them in their order."""
 
 
-def update(inventory: Path, *words: str, start_first: bool = True, **environment: str) -> playbook.Outcome:
-    variables = {"stack_environment": {"MIRROR": MIRROR, **environment}, "stack_start_first": start_first}
-    return playbook.play("--tags", "stack", *words, "--extra-vars", json.dumps(variables), inventory=inventory)
+def words(*more: str, bake: int = 5, **environment: str) -> list[str]:
+    variables = {"stack_environment": {"MIRROR": MIRROR, "CALLS": "app:8000", **environment}, "stack_bake": bake}
+    return ["--tags", "stack", *more, "--extra-vars", json.dumps(variables)]
+
+
+def update(inventory: Path, *more: str, bake: int = 5, **environment: str) -> playbook.Outcome:
+    return playbook.play(*words(*more, bake=bake, **environment), inventory=inventory)
 
 
 def version() -> str:
@@ -67,6 +72,20 @@ def containers_of_app(host: Any) -> list[str]:
     return stack.root(host, words).split()
 
 
+def events(host: Any) -> list[str]:
+    """The journal of the newest rollout."""
+    text = stack.root(host, "cat $(ls -t /var/lib/hypercode/rollout/*.jsonl | head -1)")
+    return [json.loads(line)["event"] for line in text.splitlines()]
+
+
+def calls(host: Any) -> dict[str, int]:
+    """How calls from one service to another went since the caller began."""
+    name = stack.root(host, "docker ps --quiet --filter label=com.docker.compose.service=board").split()[0]
+    ask = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:3000/calls').read().decode())"
+    found: dict[str, int] = json.loads(stack.root(host, f'docker exec {name} python3 -c "{ask}"'))
+    return found
+
+
 def test_the_plan_says_how_each_service_is_replaced(host, inventory):
     shown = update(inventory, "--check", "--diff", VERSION="2")
     assert "app: replace: its configuration changed (the new one starts first)" in shown.output, shown.output
@@ -76,15 +95,20 @@ def test_the_plan_says_how_each_service_is_replaced(host, inventory):
 def test_an_update_under_load_fails_no_request_and_cuts_none(host, inventory, figure):
     socket = WebSocket(SITE).open()
     until("something is heard", 5, lambda: socket.heard)
-    old = containers_of_app(host)
+    old, called = containers_of_app(host), calls(host)
     began = time.monotonic()
     with asked() as loads:
         done = update(inventory, VERSION="2")
         took = time.monotonic() - began
     assert done.code == 0, done.output
+    between = {name: number - called[name] for name, number in calls(host).items()}
+    figure("calls from service to service meanwhile", "{calls}: {again} asked again, {failed} failed".format(**between))
+    assert between["calls"] > 200
+    assert between["failed"] == 0
     figure("requests through an update", told(loads))
     figure(
-        "an update of one service, with the play", f"{took:.0f} s, of which 10 s healthy and {DRAIN} s drain at most"
+        "an update of one service, with the play",
+        f"{took:.0f} s, of which 10 s healthy, {DRAIN} s drain at most and 5 s watched",
     )
     nothing_failed(loads)
     assert loads["kept"].sent > 1000
@@ -93,6 +117,7 @@ def test_an_update_under_load_fails_no_request_and_cuts_none(host, inventory, fi
     assert containers_of_app(host) != old
     # It was open from before, and got its time.
     until("the WebSocket is closed", 5, lambda: socket.closed)
+    assert socket.code == GOING_AWAY
     figure("a WebSocket that was open stays open after the update began", f"{socket.closed - began:.0f} s")
     assert update(inventory, VERSION="2").changed("web1") == 0
 
@@ -100,9 +125,10 @@ def test_an_update_under_load_fails_no_request_and_cuts_none(host, inventory, fi
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        ("never", "app did not get healthy within 20 s"),
+        ("never", "app did not get healthy within 12 s"),
         # As it is when one looks: Docker has it down for a moment, then starts it again.
         ("soon", r"app (stopped with exit code 0|crashed and was started again)"),
+        ("errors", "app is not trusted: it answers GET / with 500 .* where the old one answers 200"),
     ],
 )
 def test_a_bad_release_never_gets_a_request(host, inventory, figure, broken, said):
@@ -121,10 +147,55 @@ def test_a_bad_release_never_gets_a_request(host, inventory, figure, broken, sai
     assert containers_of_app(host) == old
 
 
-def test_the_usual_way_beside_it(host, inventory, figure):
-    """Replaced in place, as `docker compose up` does it. What it costs is told, not asserted."""
+def test_a_release_that_goes_bad_later_is_taken_back(host, inventory, figure):
+    """Healthy all the time, and after a while it answers 500: only those who ask can tell."""
+    began = time.monotonic()
     with asked() as loads:
-        done = update(inventory, start_first=False, VERSION="4")
+        done = update(inventory, bake=60, VERSION="4", BROKEN="later")
+        took = time.monotonic() - began
+    assert done.code != 0
+    assert "app.test answers with errors since the rollout" in done.output, done.output
+    assert "The previous release" in done.output
+    failed = sorted(moment for load in loads.values() for moment in load.failed_at)
+    figure(
+        "a release that answers 500 after a while",
+        f"noticed and back on the old one {failed[-1] - failed[0]:.0f} s after its first error; {took:.0f} s in all;"
+        f" {told(loads)}",
+    )
+    assert version() == "2"
+    # Noticed within 30 s, and back 30 s later.
+    assert failed[-1] - failed[0] < 60
+    assert {kind for load in loads.values() for kind in load.kinds} == {"500"}
+    about = json.loads(stack.root(host, "cat $(ls -td /opt/hypercode/releases/* | head -1)/release.json"))
+    assert about["status"] == "reverted"
+    assert "answers with errors" in about["failure"]["message"]
+    assert "app" in stack.root(host, f"ls {about['failure']['evidence']}")
+
+
+# Each is done at the first of these events that shows up in the journal.
+FAULTS = {
+    "docker is started again": "systemctl restart docker",
+    "the rollout is killed": "systemctl kill --signal KILL 'hypercode-rollout-*'",
+    "it is ended by hand": "hypercode rollout abort",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_happens_in_the_middle_fails_no_request(host, inventory, figure, fault):
+    now = version()
+    goal = str(int(now) + 3)
+    with asked() as loads:
+        journals = stack.root(host, "ls /var/lib/hypercode/rollout | wc -l")
+        process = playbook.start(*words(VERSION=goal), inventory=inventory)
+        until("it begins", 60, lambda: stack.root(host, "ls /var/lib/hypercode/rollout | wc -l") != journals)
+        until("the new one is beside", 60, lambda: "up" in events(host) or len(containers_of_app(host)) == 2)
+        stack.root(host, FAULTS[fault])
+        output, _nothing = process.communicate(timeout=150)
+        after = version()
+        done = update(inventory, VERSION=goal)
+    figure(f"{fault} while two of them run", f"{'finished' if after == goal else 'not finished'}; {told(loads)}")
+    nothing_failed(loads)
+    assert (process.returncode == 0) is (after == goal), output
     assert done.code == 0, done.output
-    figure("the same in place, as docker compose up does it", told(loads))
-    assert version() == "4"
+    assert version() == goal
+    assert len(containers_of_app(host)) == 1

@@ -100,6 +100,8 @@ class Load:
     versions: set[str] = field(default_factory=set)
     """What was said in X-Version."""
     failures: list[str] = field(default_factory=list)
+    failed_at: list[float] = field(default_factory=list)
+    """When each of them failed, as time.monotonic() has it."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _end: threading.Event = field(default_factory=threading.Event)
 
@@ -168,6 +170,7 @@ class Load:
     def _failed(self, text: str) -> None:
         with self._lock:
             self.failures.append(text)
+            self.failed_at.append(time.monotonic())
 
 
 @dataclass
@@ -177,6 +180,8 @@ class WebSocket:
     site: Site
     heard: float = 0.0
     closed: float = 0.0
+    code: int = 0
+    """What the close frame said (RFC 6455, 7.4.1); 0 where the connection ended without one."""
 
     def open(self) -> WebSocket:
         secured = self.site.connect()
@@ -193,6 +198,8 @@ class WebSocket:
             while data := secured.recv(4096):
                 if b"tick" in data:
                     self.heard = time.monotonic()
+                if b"\x88\x02" in data:
+                    self.code = int.from_bytes(data.partition(b"\x88\x02")[2][:2], "big")
         self.closed = time.monotonic()
 
 

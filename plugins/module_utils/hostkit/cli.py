@@ -30,13 +30,25 @@ from .launcher import failure_of
 from .release import UNFINISHED, Paths, Release, ReleaseError, Store, lock, lock_holder
 from .release_images import Runner
 from .rollout import STARTING, Rollout, RolloutError, run_release
+from .rollout_abort import AbortError, abort
 
 EPILOG = "Exit codes: 0 all is well, 1 something is not, 2 the command was typed wrong, 75 another rollout is at work."
 INTERRUPTED = 130
 WRONG = 2
 LOCK_WAIT = 5.0
+ABORT_TIMEOUT = 300.0
 # What says itself what is wrong, and the fix.
-_TOLD = (CaddyError, CertificateError, EdgeError, EngineError, FileError, OSError, ReleaseError, RolloutError)
+_TOLD = (
+    AbortError,
+    CaddyError,
+    CertificateError,
+    EdgeError,
+    EngineError,
+    FileError,
+    OSError,
+    ReleaseError,
+    RolloutError,
+)
 
 
 @dataclass
@@ -91,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     rollouts = rollout.add_subparsers(required=True, metavar="WHAT")
     shown = rollouts.add_parser("status", help="show how the newest rollout stands")
     shown.set_defaults(function=_rollout_status)
+    stop = rollouts.add_parser("abort", help="end the rollout that is at work: the previous release is put back")
+    stop.set_defaults(function=_rollout_abort)
     apply = rollouts.add_parser("apply", help="move this host to a release that is prepared here")
     apply.add_argument("release", help="its id, a folder name under /opt/hypercode/releases")
     apply.set_defaults(function=_rollout_apply)
@@ -203,6 +217,16 @@ def _rollout_status(_arguments: argparse.Namespace, host: Host) -> int:
 def _rollout_apply(arguments: argparse.Namespace, host: Host) -> int:
     release = host.store.get(arguments.release)
     return run_release(host.store, release, host.engine, run=host.run, echo=_say, rollout=host.rollout)
+
+
+def _rollout_abort(_arguments: argparse.Namespace, host: Host) -> int:
+    release = abort(host.store, timeout=ABORT_TIMEOUT)
+    about = release.read()
+    if about["status"] == "done":
+        print(f"hypercode: it was too late: release {release.id} is done. Next: hypercode rollout status")
+        return 1
+    print(f"hypercode: {failure_of(about, host.store.paths, timeout=ABORT_TIMEOUT)}")
+    return 0
 
 
 def _say(text: str) -> None:

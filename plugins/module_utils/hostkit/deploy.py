@@ -32,6 +32,7 @@ SETTINGS = (
     "start_first",
     "min_healthy",
     "drain_timeout",
+    "bake",
     "local_images",
     "credentials",
     "package_rules",

@@ -12,8 +12,9 @@ import http.client
 import json
 import os
 import re
+import time
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .command import CommandResult, run_command
@@ -24,10 +25,21 @@ SOCKET = "/var/run/docker.sock"
 API = (1, 41)
 # Registry logins of the deployment, apart from those of whoever works on the host.
 CLIENT_CONFIG = "/etc/hypercode/docker"
+# How often one looks for an engine that is away.
+AWAY_POLL = 0.5
+# What the docker client says when the engine went away under it.
+_AWAY = re.compile(
+    r"Cannot connect to the Docker daemon|error during connect|unexpected EOF|broken pipe", re.IGNORECASE
+)
+TRIES = 3
 
 
 class EngineError(Exception):
     """The engine refused something or does not answer. The text names it and, where known, the fix."""
+
+
+class EngineAway(EngineError):
+    """Nothing answers, as while the engine is started again."""
 
 
 class NotFound(EngineError):
@@ -43,17 +55,47 @@ def run_docker(
     )
 
 
+def patient_runner(run: Callable[..., CommandResult], engine: Engine) -> Callable[..., CommandResult]:
+    """Run docker commands as ``run`` does. One under which the engine went away is run again when it is back.
+
+    All that this is used for can be done twice: what is there already is left alone.
+    """
+
+    def patiently(argv: Sequence[str], **options: Any) -> CommandResult:
+        for _again in range(TRIES - 1):
+            done = run(argv, **options)
+            if done.code == 0 or not _AWAY.search(done.stderr):
+                return done
+            try:
+                engine.version()
+            except EngineError:
+                return done
+        return run(argv, **options)
+
+    return patiently
+
+
 def client_environment() -> dict[str, str]:
     """Return what makes the docker client use the logins of the deployment, where the role docker wrote any."""
     return {"DOCKER_CONFIG": CLIENT_CONFIG} if os.path.exists(f"{CLIENT_CONFIG}/config.json") else {}  # noqa: PTH110
 
 
 class Engine:
-    """The Docker engine of this host."""
+    """The Docker engine of this host. One that is away is waited for, for as many seconds as ``patience`` has."""
 
-    def __init__(self, path: str = SOCKET, timeout: float = 30) -> None:
+    def __init__(
+        self,
+        path: str = SOCKET,
+        timeout: float = 30,
+        *,
+        patience: float = 0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._path = path
         self._timeout = timeout
+        self.patience = patience
+        self._clock, self._sleep = clock, sleep
         self._prefix: str | None = None
 
     def get(self, path: str, **query: object) -> Any:
@@ -86,12 +128,22 @@ class Engine:
 
     def _get_raw(self, path: str, query: Mapping[str, object]) -> bytes:
         words = {key: json.dumps(value) if isinstance(value, dict) else str(value) for key, value in query.items()}
-        status, body = self._exchange(path + (f"?{urllib.parse.urlencode(words)}" if words else ""))
+        status, body = self._patiently(path + (f"?{urllib.parse.urlencode(words)}" if words else ""))
         if status == 404:
             raise NotFound(_message(body))
         if status >= 300:
             raise EngineError(f"Docker refused {path}: {_message(body)}")
         return body
+
+    def _patiently(self, target: str) -> tuple[int, bytes]:
+        began = self._clock()
+        while True:
+            try:
+                return self._exchange(target)
+            except EngineAway:
+                if self._clock() - began >= self.patience:
+                    raise
+                self._sleep(AWAY_POLL)
 
     def _exchange(self, target: str) -> tuple[int, bytes]:
         """Send one GET; return status and body."""
@@ -101,7 +153,7 @@ class Engine:
             answer = connection.getresponse()
             return answer.status, answer.read()
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise EngineError(
+            raise EngineAway(
                 f"Docker is not running here: nothing answers on {self._path}. Fix: systemctl start docker"
             ) from error
         except PermissionError as error:
@@ -109,7 +161,7 @@ class Engine:
                 f"Only root may talk to Docker ({self._path}). Fix: run it with sudo; in a playbook, become: true"
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            raise EngineError(
+            raise EngineAway(
                 f"Docker does not answer on {self._path} ({error}). "
                 "Fix: systemctl status docker, then systemctl restart docker"
             ) from error

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .engine import EngineError
@@ -21,13 +21,15 @@ EXIT_CODE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the wait ended. `crashed` will not get ready any more; `late` did not in time. Both empty: all are ready."""
+    """How the wait ended. `crashed` is not to get ready any more; `late` did not in time. Both empty: all are ready."""
 
     seconds: float
     timeout: float
     crashed: Sequence[Row] = ()
     late: Sequence[Row] = ()
     engine: str = ""
+    # What is the matter with a service, as the end of a sentence, where its state does not tell.
+    said: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_good(self) -> bool:

@@ -18,6 +18,7 @@ from .edge.command import sync_after_rollout
 from .edge.sync import pin
 from .engine import Engine, run_docker
 from .journal import Journal
+from .probes import Ask, Door, ask
 from .readiness import Outcome, Waiter
 from .redact import Redactor
 from .release import Release
@@ -25,11 +26,14 @@ from .release_images import Images, Runner
 from .release_networks import StaleNetwork, stale_networks, unused_outlets
 from .rollout_error import RolloutError
 from .rollout_report import Reporter
+from .room import free_memory
 from .stack_state import Row
 from .start_first_move import Mover
 
 COMPOSE_TIMEOUT = 900.0
 DEFAULT_READY_TIMEOUT = 180.0
+# Seconds that the containers of a release have to stay ready on the way back to it, at most.
+LEAST_BACK = 3.0
 # Compose makes a new container under such a name beside the old one, and renames it when the old one is gone.
 HALF_MADE = re.compile(r"^/?[0-9a-f]{12}_")
 UP = ("up", "--detach", "--no-deps", "--no-build", "--pull", "never")
@@ -47,6 +51,9 @@ class Tools:
     tell_edge: Callable[[Engine], str] = sync_after_rollout
     pin: Callable[[Mapping[str, Sequence[str]]], None] = pin
     connections: Callable[[Collection[str]], int] = connections_to
+    doors: Callable[[], Mapping[str, Sequence[Door]]] = dict
+    ask: Ask = ask
+    free_memory: Callable[[], int | None] = free_memory
 
 
 @dataclass
@@ -65,6 +72,8 @@ class ReleaseStack:
     secret_texts: Sequence[str] = ()
     about: dict[str, Any] = field(init=False)
     redact: Redactor = field(init=False)
+    # The services that have other containers since they were brought up.
+    moved: list[str] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.about = self.release.read()
@@ -79,6 +88,7 @@ class ReleaseStack:
     def bring_up(self) -> None:
         """Start level by level in dependency order, each level once the one before is ready."""
         self.journal.write("bringing up", release=self.release.id)
+        before = self._ids()
         if self.keeper:
             self.keeper.tell_running()
         self.replace_networks()
@@ -95,6 +105,25 @@ class ReleaseStack:
             if self.keeper:
                 self.keeper.tell_started(names)
         self._finish()
+        self.moved = [name for name, ids in self._ids().items() if ids - before[name]]
+
+    def go_back(self, settings: Mapping[str, Any]) -> list[RolloutError]:
+        """Bring this release up again after another one: the last service first, and none of them away meanwhile.
+
+        ``settings`` are those of the release that is left. What does not get ready beside is replaced in place.
+        Returns what went wrong.
+        """
+        self.about |= {name: settings[name] for name in ("start_first", "drain_timeout") if name in settings}
+        # It has run here before, and what it takes over from is bad.
+        self.about["min_healthy"] = min(LEAST_BACK, float(settings.get("min_healthy") or 0))
+        if self.about.get("start_first"):
+            mover = Mover(self)
+            for names in reversed(self.levels()):
+                try:
+                    mover.move(names)
+                except RolloutError as error:
+                    self.journal.write("not moved back", services=names, reason=str(error))
+        return self.start()
 
     def start(self) -> list[RolloutError]:
         """Start as much as can be: one service that stays down keeps no other one down. Returns what went wrong.
@@ -264,6 +293,16 @@ class ReleaseStack:
             if container in mine:
                 self.tools.run(["docker", "stop", container], timeout=120)
                 self.tools.run(["docker", "rm", "--force", container], timeout=60)
+
+    def containers_of(self, names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
+        """The inspected containers of these services."""
+        found = stack_state.containers_by_service(self.tools.engine.containers(self.project))
+        return {name: found[name] for name in names if name in found}
+
+    def _ids(self) -> dict[str, set[str]]:
+        services = list(self.about["services"])
+        found = self.containers_of(services)
+        return {name: {str(item["Id"]) for item in found.get(name, [])} for name in services}
 
     # ---- health ---------------------------------------------------------------------------------------------------
 

@@ -18,24 +18,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import image_content_check
+from .bake import Bake
 from .compose.emit import emit
 from .connections import connections_to
 from .credentials_apply import Keeper, credentials_of, values_of
 from .credentials_exec import Teller, tell_program
 from .edge import layout
+from .edge.answers import Answers
+from .edge.caddy import EdgeError
 from .edge.command import sync_after_rollout
-from .edge.sync import pin
-from .engine import Engine, EngineError, run_docker
+from .edge.sync import pin, read_manifest
+from .engine import Engine, EngineError, patient_runner, run_docker
+from .files import FileError
 from .image_content_cache import ContentCache
 from .image_content_check import ContentCheck
 from .image_content_docker import Looker, Stream, stream_command
 from .journal import Journal
+from .probes import Ask, Door, ask, complaint_of_check, doors_in
 from .redact import Redactor
 from .release import Release, ReleaseError, Store, lock, lock_holder
 from .release_images import Images, Runner
 from .release_stack import ReleaseStack, Tools
+from .rollout_abort import abortable
 from .rollout_error import RolloutError
 from .rollout_report import Reporter
+from .room import free_memory
 
 __all__ = ["Journal", "Rollout", "RolloutError", "run_release"]
 
@@ -44,6 +51,9 @@ STARTING = "the start of the stack"
 START_TIMEOUT = 1200.0
 LOCK_WAIT = 5.0
 BUSY = 75
+ENGINE_PATIENCE = 60.0
+# How long before the rollout the answers of the edge are compared with those after it.
+BEFORE_SECONDS = 600.0
 
 
 @dataclass
@@ -61,6 +71,8 @@ class Rollout:
     tell: Teller = tell_program
     stream: Stream = stream_command
     connections: Callable[[Collection[str]], int] = connections_to
+    ask: Ask = ask
+    free_memory: Callable[[], int | None] = free_memory
     journal: Journal = field(init=False)
     # The release that was in use when the move began.
     previous: Release | None = field(init=False, default=None)
@@ -81,11 +93,22 @@ class Rollout:
             tell_edge=lambda engine: sync_after_rollout(engine, edge),
             pin=lambda services: pin(services, edge),
             connections=self.connections,
+            doors=self.doors,
+            ask=self.ask,
+            free_memory=self.free_memory,
         )
         release = release or self.release
         stack = ReleaseStack(release, tools, self.journal, report, secret_texts=self._secret_texts())
         stack.keeper = self._keeper(stack, other=self.previous if release == self.release else self.release)
         return stack
+
+    def doors(self) -> dict[str, list[Door]]:
+        """The ways on which the edge of this host leads to services."""
+        try:
+            return doors_in(read_manifest(layout.Paths(self.store.paths.root)))
+        except EdgeError as error:
+            self.journal.write("edge not asked", reason=str(error))
+            return {}
 
     def _keeper(self, stack: ReleaseStack, other: Release | None) -> Keeper | None:
         """Return what tells services their secrets; `other` is the release that ran before it."""
@@ -116,20 +139,49 @@ class Rollout:
         previous = self.previous = self.store.current()
         about = self.release.update(status="running", failure=None, pid=os.getpid())
         self.journal.write("started", release=self.release.id, previous=previous.id if previous else None)
+        answers = Answers(layout.Paths(self.store.paths.root))
         try:
-            self.pull()
-            self.look_into_images()
-            stack = self.stack()
-            stack.bring_up()
-            self.store.switch(self.release)
+            with abortable():
+                self.pull()
+                self.look_into_images()
+                stack = self.stack()
+                stack.bring_up()
+                self.store.switch(self.release)
+                self.prove(stack, answers)
         except Exception as error:
             failure = self.explain(error)
             self.fail(failure, previous)
             raise failure from error
+        finally:
+            answers.close()
         self.release.update(status="done", finished=_now(), pid=None)
         self.journal.write("done")
         self._tidy(stack)
         self._prune(int(about.get("keep_releases") or 5))
+
+    def prove(self, stack: ReleaseStack, answers: Answers) -> None:
+        """Watch the release for a while. Where there is none to go back to, or nothing was moved, there is no need."""
+        seconds = float(stack.about.get("bake") or 0)
+        if not seconds or not stack.moved or self.previous is None or self.previous.id == self.release.id:
+            return
+        services = stack.about["services"]
+        bake = Bake(
+            look=lambda: stack.rows(list(services)),
+            containers=lambda: stack.containers_of(stack.moved),
+            complaint=lambda container: complaint_of_check(container, self.run),
+            answers=answers,
+            before=answers.before(time.time() - BEFORE_SECONDS),
+            seconds=seconds,
+            clock=self.clock,
+            sleep=self.sleep,
+            journal=self.journal,
+        )
+        try:
+            bake.run(stack.not_ready)
+        except RolloutError as error:
+            if not error.evidence:
+                error.evidence = stack.report.collect(stack.project, stack.moved, stack.redact)
+            raise
 
     def _tidy(self, stack: ReleaseStack) -> None:
         try:
@@ -196,11 +248,15 @@ class Rollout:
     def put_back(self, previous: Release) -> None:
         """Bring as much of the previous release up again as can be. Evidence goes beside that of the first failure."""
         self.journal.write("reverting", to=previous.id)
+        current = self.store.current()
+        if current and current.id != previous.id:
+            # First of all: a boot in the middle of it starts what is current.
+            self.store.switch(previous)
         stack = self.stack(previous, evidence="revert")
         if stack.keeper:
             stack.keeper.tell_running()
         stack.replace_networks()
-        failures = stack.start()
+        failures = stack.go_back(self.release.read())
         if failures:
             raise RolloutError(". ".join(str(failure) for failure in failures))
 
@@ -208,7 +264,7 @@ class Rollout:
         """Turn whatever went wrong into words. What nobody foresaw leaves its traceback on standard error."""
         if isinstance(error, RolloutError):
             return error
-        if isinstance(error, EngineError | ReleaseError):
+        if isinstance(error, EngineError | FileError | ReleaseError):
             return RolloutError(self._redact(str(error)))
         traceback.print_exception(error, file=sys.stderr)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
@@ -240,7 +296,9 @@ def run_release(
     lock_wait: float = LOCK_WAIT,
 ) -> int:
     """Run one rollout under the host's lock. Exit code: 0 done, 1 failed, 75 when another rollout is at work."""
-    move = rollout(store, release, engine, run=run, echo=echo)
+    # The engine may be started again, for an upgrade of it, while this is at work.
+    engine.patience = ENGINE_PATIENCE
+    move = rollout(store, release, engine, run=patient_runner(run, engine), echo=echo)
     # Whoever prepares a release holds the lock for a moment too; that is no reason to give up.
     with lock(store.paths, wait_seconds=lock_wait, holder=release.id) as held:
         if held:

@@ -40,7 +40,9 @@ class Reporter:
             return RolloutError(outcome.engine or "Docker does not answer", evidence=evidence)
         worst = bad[0]
         others = f"Not ready either: {', '.join(row.service for row in bad[1:])}. " if bad[1:] else ""
-        if outcome.crashed:
+        if outcome.said.get(worst.service):
+            what, longer = f"is not trusted: {redact(outcome.said[worst.service])}. ", ""
+        elif outcome.crashed:
             often = f"{worst.restarts} restart" + ("" if worst.restarts == 1 else "s")
             stopped = f"stopped with exit code {worst.exit_code} after {often}. "
             again = "crashes over and over" if worst.restarts >= CRASH_RESTARTS else "crashed and was started again"

@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from . import stack_state
 from .edge.upstreams import address_of
-from .readiness import Outcome, Waiter
+from .engine import EngineError
+from .probes import Doors, complaint_of_check
+from .readiness import Waiter
+from .room import groups_that_fit
 from .start_first import in_place_reason
+from .start_first_trial import Trial
 
 if TYPE_CHECKING:
     from .release_stack import ReleaseStack
@@ -32,6 +36,7 @@ class Move:
     service: str
     old: list[Inspected] = field(default_factory=list)
     new: list[Inspected] = field(default_factory=list)
+    doors: Doors = field(default_factory=lambda: Doors({}))
 
 
 class Mover:
@@ -47,11 +52,15 @@ class Mover:
 
         Where a new container does not get ready it is removed, and the old one has served all the time.
         """
-        moves = self._moves(names)
-        if not moves:
-            return
+        for moves in self._that_fit(self._moves(names)):
+            self._move(moves)
+
+    def _move(self, moves: Sequence[Move]) -> None:
         services = [move.service for move in moves]
         self._stack.journal.write("starting beside", services=services)
+        doors = self._tools.doors()
+        for move in moves:
+            move.doors = Doors.of(move.old, doors.get(move.service, ()), self._tools.ask)
         # Docker may call the new one healthy long before it is trusted.
         self._send_requests_to({move.service: move.old for move in moves})
         try:
@@ -82,6 +91,17 @@ class Mover:
             if name in hashes and any(container["State"]["Status"] == "running" for container in move.old):
                 moves.append(move)
         return moves
+
+    def _that_fit(self, moves: Sequence[Move]) -> list[list[Move]]:
+        """Those that move together: all of them, or so many at once as there is memory for."""
+        use = [sum(self._tools.engine.memory_bytes(str(item["Id"])) or 0 for item in move.old) for move in moves]
+        places = groups_that_fit(use, self._tools.free_memory())
+        groups = [[moves[place] for place in group] for group in places]
+        left = sorted({move.service for move in moves} - {move.service for group in groups for move in group})
+        if left:
+            reason = "there is no memory for a second one"
+            self._stack.journal.write("replaced in place", services=left, reason=reason)
+        return groups
 
     @staticmethod
     def _is_kept_running(meta: Mapping[str, Any]) -> bool:
@@ -138,34 +158,43 @@ class Mover:
         waiter = Waiter(lambda: self._rows(moves), timeout, tools.clock, tools.sleep, tools.poll_seconds)
         outcome = waiter.wait()
         if outcome.is_good:
-            outcome = self._watch(moves, outcome)
+            outcome = self._trial(moves).run()
         if not outcome.is_good:
             raise self._stack.not_ready(outcome)
         services = [move.service for move in moves]
         self._stack.journal.write("ready beside", services=services, seconds=round(outcome.seconds, 1))
 
-    def _watch(self, moves: Sequence[Move], outcome: Outcome) -> Outcome:
-        tools, began = self._tools, self._tools.clock()
-        first = {row.service: (row.container_id, row.started, row.restarts) for row in self._rows(moves)}
-        least = float(self._stack.about.get("min_healthy", DEFAULT_MIN_HEALTHY))
-        while tools.clock() - began < least:
-            tools.sleep(min(tools.poll_seconds, least))
-            rows = self._rows(moves)
-            fallen = [
-                row
-                for row in rows
-                if not row.is_ready or first[row.service] != (row.container_id, row.started, row.restarts)
-            ]
-            if fallen:
-                return Outcome(outcome.seconds, outcome.timeout, crashed=fallen)
-        return outcome
+    def _trial(self, moves: Sequence[Move]) -> Trial:
+        tools = self._tools
+        doors = {move.service: move.doors for move in moves}
+
+        def complaint(service: str, container: Inspected) -> str:
+            return complaint_of_check(container, tools.run) or doors[service].complaint(container, tools.ask)
+
+        return Trial(
+            look=lambda: self._rows(moves),
+            containers=lambda: {move.service: move.new for move in moves},
+            complaint=complaint,
+            least=float(self._stack.about.get("min_healthy", DEFAULT_MIN_HEALTHY)),
+            timeout=self._stack.ready_timeout,
+            clock=tools.clock,
+            sleep=tools.sleep,
+            poll_seconds=tools.poll_seconds,
+        )
 
     def _remove_new(self, moves: Sequence[Move]) -> None:
         """Take away what did not get ready; why is in the evidence. The old ones have never stopped to serve."""
-        self._find_new(moves)
-        for container in (container for move in moves for container in move.new):
-            self._tools.run(["docker", "rm", "--force", str(container["Id"])], timeout=STOP_MARGIN)
-        self._stack.journal.write("removed what was started beside", services=[move.service for move in moves])
+        services = [move.service for move in moves]
+        try:
+            self._find_new(moves)
+        except EngineError as error:
+            # What led here counts; the way back, or the next run, takes them away.
+            self._stack.journal.write("not removed", services=services, reason=str(error))
+            return
+        new = [str(container["Id"]) for move in moves for container in move.new]
+        if new:
+            self._tools.run(["docker", "rm", "--force", *new], timeout=STOP_MARGIN)
+        self._stack.journal.write("removed what was started beside", services=services)
 
     # ---- the old ones ---------------------------------------------------------------------------------------------
 
@@ -174,8 +203,7 @@ class Mover:
         old = [container for move in moves for container in move.old]
         self._send_requests_to({move.service: move.new for move in moves})
         self._drain(old)
-        for container in old:
-            self._stop(container)
+        self._stop(old)
 
     def _send_requests_to(self, chosen: Mapping[str, Sequence[Inspected]]) -> None:
         self._tools.pin({name: [str(container["Id"]) for container in found] for name, found in chosen.items()})
@@ -196,12 +224,13 @@ class Mover:
             tools.sleep(min(tools.poll_seconds, limit))
         self._stack.journal.write("drained", seconds=round(tools.clock() - began, 1), connections_left=left)
 
-    def _stop(self, container: Inspected) -> None:
-        """Its own signal and grace period, then it is removed."""
-        grace = float(container["Config"].get("StopTimeout") or 10)
-        name = str(container["Id"])
-        for words in (["docker", "stop", name], ["docker", "rm", "--force", name]):
+    def _stop(self, old: Sequence[Inspected]) -> None:
+        """All at once, each with its own signal and grace period; then they are removed."""
+        grace = max(float(container["Config"].get("StopTimeout") or 10) for container in old)
+        names = [str(container["Id"]) for container in old]
+        for words in (["docker", "stop", *names], ["docker", "rm", "--force", *names]):
             done = self._tools.run(words, timeout=grace + STOP_MARGIN)
             if done.code:
                 said = json.dumps(self._stack.redact(done.stderr.strip()))
-                self._stack.journal.write("old container not removed", container=name[:12], reason=said)
+                shown = [name[:12] for name in names]
+                self._stack.journal.write("old containers not removed", containers=shown, reason=said)

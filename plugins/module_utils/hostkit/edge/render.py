@@ -272,6 +272,7 @@ def manifest(settings: Settings, version: Version) -> str:
         "project": settings.project,
         "live": reads_addresses(version),
         "upstreams": {name: list(ports) for name, ports in settings.upstreams.items()},
+        "doors": settings.doors,
         "dns": [list(site.names) for site in settings.with_mode(ACME_DNS)],
         "dns_provider": settings.dns.provider if settings.dns else "",
         "dns_resolvers": list(settings.dns.resolvers) if settings.dns else [],

@@ -109,6 +109,15 @@ class Settings:
                 found.setdefault(route.service, set()).add(route.port)
         return {name: tuple(sorted(ports)) for name, ports in sorted(found.items())}
 
+    @property
+    def doors(self) -> dict[str, list[tuple[int, str, str]]]:
+        """The ways to each service: port, host and path."""
+        found: dict[str, set[tuple[int, str, str]]] = {}
+        for site in self.sites:
+            for route in site.routes:
+                found.setdefault(route.service, set()).add((route.port, site.name, route.path))
+        return {name: sorted(ways) for name, ways in sorted(found.items())}
+
 
 def upstream_name(service: str, port: int) -> str:
     """How the Caddyfile calls a port of a service."""

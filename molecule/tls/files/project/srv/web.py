@@ -10,13 +10,26 @@ import json
 import os
 import signal
 import sys
+import time
 
 MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 VERSION = os.environ.get("VERSION", "")
-# How it is broken: `never` is never healthy, `soon` ends after some seconds.
+# How it is broken: `never` is never healthy, `soon` ends after some seconds; `errors` is healthy and answers 500, `later`
+# does so after a while.
 BROKEN = os.environ.get("BROKEN", "")
+LATER = 20
+# A service (host:port) that is called again and again; how that went is told at /calls.
+CALLS = os.environ.get("CALLS", "")
+CALLS_A_SECOND = 20
+# What RFC 6455 has for a server that goes away: a close frame with the code 1001.
+GOING_AWAY = b"\x88\x02\x03\xe9"
+
+ended = asyncio.Event()
+began = time.monotonic()
+counts = {"calls": 0, "again": 0, "failed": 0}
+busy = 0
 
 
 def answer(status: str, body: bytes, kind: str = "text/plain", more: str = "") -> bytes:
@@ -28,20 +41,50 @@ def answer(status: str, body: bytes, kind: str = "text/plain", more: str = "") -
 
 
 async def web_socket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> None:
-    """Send a frame ten times a second until the other side is gone."""
+    """Send a frame ten times a second until the other side is gone, or this one goes and says so."""
     accept = base64.b64encode(hashlib.sha1((key + MAGIC).encode()).digest()).decode()  # noqa: S324  RFC 6455.
     head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     writer.write(f"{head}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
     gone = asyncio.ensure_future(reader.read())
-    while not gone.done():
+    while not gone.done() and not ended.is_set():
         writer.write(b"\x81\x04tick")
         await writer.drain()
         await asyncio.sleep(0.1)
+    if ended.is_set():
+        writer.write(GOING_AWAY)
+        await writer.drain()
+        await asyncio.wait([gone], timeout=2)
+
+
+def is_broken(path: str) -> bool:
+    late = BROKEN == "later" and time.monotonic() - began > LATER
+    return path != "/health" and (BROKEN == "errors" or late)
+
+
+async def call() -> None:
+    """Ask for / there, each time over a connection of its own, and once more where that fails."""
+    host, _colon, port = CALLS.partition(":")
+    while not ended.is_set():
+        counts["calls"] += 1
+        for attempt in ("again", "failed"):
+            try:
+                async with asyncio.timeout(5):
+                    reader, writer = await asyncio.open_connection(host, int(port))
+                    writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+                    answered = await reader.readline()
+                    writer.close()
+                if b" 200 " in answered:
+                    break
+            except (OSError, TimeoutError):
+                pass
+            counts[attempt] += 1
+        await asyncio.sleep(1 / CALLS_A_SECOND)
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    global busy
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-        while True:
+        while not ended.is_set():
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             _verb, path, _version = head[0].split(" ")
             fields = {
@@ -52,9 +95,15 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             if fields.get("upgrade", "").lower() == "websocket":
                 await web_socket(reader, writer, fields["sec-websocket-key"])
                 break
+            busy += 1
             if path.startswith("/slow"):
                 await asyncio.sleep(float(path.partition("=")[2] or 1))
-            if BROKEN == "never":
+            busy -= 1
+            if is_broken(path):
+                writer.write(answer("500 Internal Server Error", b"broken\n"))
+            elif path.startswith("/calls"):
+                writer.write(answer("200 OK", json.dumps(counts).encode(), "application/json"))
+            elif BROKEN == "never":
                 writer.write(answer("503 Service Unavailable", b"broken\n"))
             elif path.startswith("/headers"):
                 writer.write(answer("200 OK", json.dumps(fields).encode(), "application/json"))
@@ -67,12 +116,19 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def main() -> None:
-    ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    calling = asyncio.ensure_future(call()) if CALLS else None
     async with await asyncio.start_server(serve, "0.0.0.0", int(sys.argv[2])):
         if BROKEN == "soon":
             asyncio.get_running_loop().call_later(7, ended.set)
         await ended.wait()
+        # What is under way is finished, as any good server does.
+        for _look in range(100):
+            await asyncio.sleep(0.1)
+            if not busy:
+                break
+    if calling:
+        await calling
 
 
 if __name__ == "__main__":
