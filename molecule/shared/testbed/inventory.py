@@ -62,9 +62,6 @@ def stack_variables(bed: Bed) -> dict[str, Any]:
         ],
         "stack_registry": f"{bed.registry}/hypercode",
         "stack_version": VERSIONS[0],
-        # Nobody's users wait here: what a release has to prove is proved by the scenarios that are about it.
-        "stack_min_healthy": 1,
-        "stack_bake": 0,
         "stack_images": {
             name: {"image": f"{bed.registry}/sandbox/{name}", "tag": "stand-in", "digest": ""}
             for name in INFRASTRUCTURE
@@ -86,6 +83,9 @@ def scenario_variables() -> dict[str, Any]:
         "firewall_ssh_rate": 1000,
         # The stand-ins are there at once; each level of a rollout waits until its services were asked.
         "stack_services_bundled": {"*": {"healthcheck": {"start_interval": "1s"}}, **bundled},
+        # How long a release has to prove itself is told by the scenarios that are about it.
+        "stack_min_healthy": 1,
+        "stack_bake": 0,
     }
 
 

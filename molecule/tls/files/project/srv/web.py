@@ -16,8 +16,8 @@ MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 VERSION = os.environ.get("VERSION", "")
-# How it is broken: `never` is never healthy, `soon` ends after some seconds; `errors` is healthy and answers 500, `later`
-# does so after a while.
+# How it is broken: `never` is never healthy, `soon` ends after some seconds; `errors` is healthy and answers 500, and
+# `later` does so after a while.
 BROKEN = os.environ.get("BROKEN", "")
 LATER = 20
 # A service (host:port) that is called again and again; how that went is told at /calls.
@@ -29,7 +29,8 @@ GOING_AWAY = b"\x88\x02\x03\xe9"
 ended = asyncio.Event()
 began = time.monotonic()
 counts = {"calls": 0, "again": 0, "failed": 0}
-busy = 0
+# Requests that are under way.
+busy: set[object] = set()
 
 
 def answer(status: str, body: bytes, kind: str = "text/plain", more: str = "") -> bytes:
@@ -82,7 +83,6 @@ async def call() -> None:
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    global busy
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
         while not ended.is_set():
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -95,10 +95,10 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             if fields.get("upgrade", "").lower() == "websocket":
                 await web_socket(reader, writer, fields["sec-websocket-key"])
                 break
-            busy += 1
+            busy.add(writer)
             if path.startswith("/slow"):
                 await asyncio.sleep(float(path.partition("=")[2] or 1))
-            busy -= 1
+            busy.discard(writer)
             if is_broken(path):
                 writer.write(answer("500 Internal Server Error", b"broken\n"))
             elif path.startswith("/calls"):
