@@ -192,6 +192,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import de
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.emit import emit
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge import Converge, ConvergeError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.plan_text import plan_text
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, ReleaseError, Store
 
 SPEC: dict[str, Any] = {
@@ -275,11 +276,10 @@ def diff_of(store: Store, plan: deploy.Plan, wanted: deploy.Wanted) -> list[dict
         before = emit(current.read_model()) if current else ""
     except ReleaseError:
         before = ""
-    lines = "".join(f"{name}: {action}\n" for name, action in plan.actions.items())
     path = "/opt/hypercode/current/compose.yaml"
     return [
         {"before": before, "after": wanted.compose_text, "before_header": path, "after_header": path},
-        {"prepared": f"plan ({plan.reason}):\n{lines}"},
+        {"prepared": plan_text(plan.actions, plan.reason, wanted.order, wanted.about)},
     ]
 
 

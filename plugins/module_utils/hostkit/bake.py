@@ -17,6 +17,7 @@ from typing import Any
 from .edge.answers import Answers, Tally
 from .engine import EngineError
 from .journal import Journal
+from .probes import complaints
 from .readiness import Outcome
 from .rollout_error import RolloutError
 from .stack_state import Row
@@ -96,10 +97,9 @@ class Bake:
             rows = {row.service: row for row in self.look()}
         except EngineError:
             return None
-        said = {}
-        for service, containers in found.items():
-            said[service] = next(filter(None, map(self.complaint, containers)), "")
-            self._failed[service] = self._failed.get(service, 0) + 1 if said[service] else 0
+        said = complaints(found, lambda _service, container: self.complaint(container))
+        for service, text in said.items():
+            self._failed[service] = self._failed.get(service, 0) + 1 if text else 0
         bad = [rows[name] for name, times in self._failed.items() if times >= CHECKS and name in rows]
         return Outcome(seconds, self.seconds, crashed=bad, said=said) if bad else None
 

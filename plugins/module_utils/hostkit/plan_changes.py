@@ -14,6 +14,9 @@ from .start_first import in_place_reason
 from .wanted import Wanted, references_in
 
 ALL = "(all)"
+STARTS_FIRST = "(the new one starts first)"
+# So much of a digest tells one from another.
+SHORT = len("sha256:") + 12
 
 
 def changes_between(current: Release, wanted: Wanted) -> dict[str, str]:
@@ -23,12 +26,14 @@ def changes_between(current: Release, wanted: Wanted) -> dict[str, str]:
     secrets = changed_secrets(current.read_env(), wanted.secrets)
     networks = _changed(before.get("networks"), wanted.model.get("networks"))
     on_changed = {name: key for key in networks for model in (before, wanted.model) for name in users_of(model, key)}
+    recorded = current.read()["services"]
     changes = {name: "start" for name in new if name not in old}
     changes |= {name: "remove" for name in old if name not in new}
     for name in set(old) & set(new):
         used = sorted(references_in(new[name]) & secrets)
         if old[name].get("image") != new[name].get("image"):
-            changes[name] = f"replace: {old[name].get('image')} -> {new[name].get('image')}"
+            before_image = _with_digest(str(old[name].get("image")), recorded.get(name) or {})
+            changes[name] = f"replace: {before_image} -> {new[name].get('image')}"
         elif old[name] != new[name]:
             changes[name] = "replace: its configuration changed"
         elif used:
@@ -45,7 +50,13 @@ def _how(name: str, change: str, services: Mapping[str, Any]) -> str:
     if not change.startswith("replace"):
         return ""
     reason = in_place_reason(name, services[name], services)
-    return f" (in place: {reason})" if reason else " (the new one starts first)"
+    return f" (in place: {reason})" if reason else f" {STARTS_FIRST}"
+
+
+def _with_digest(image: str, meta: Mapping[str, Any]) -> str:
+    """An image and the digest that it had when it was pulled; that of the new one is known once it is pulled."""
+    digest = str(meta.get("digest") or "")
+    return f"{image} ({digest[:SHORT]})" if digest and "@" not in image else image
 
 
 def changed_secrets(before: str, after: Mapping[str, str]) -> frozenset[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ DEFAULT_TIMEOUT = 30.0
 # What docker exec needs besides the check itself.
 MARGIN = 10.0
 ASK_TIMEOUT = 10.0
+AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,21 @@ def complaint_of_check(container: Mapping[str, Any], run: Runner) -> str:
     lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
     said = lines[-1][:200] if lines else f"exit code {done.code}"
     return f"its health check failed when it was run once more: {said}"
+
+
+def complaints(
+    found: Mapping[str, Sequence[Mapping[str, Any]]], complaint: Callable[[str, Mapping[str, Any]], str]
+) -> dict[str, str]:
+    """What ``complaint`` has to say of the containers of each service; the first one counts, "" stands for none.
+
+    A few are asked at once: each check is a program that has to start.
+    """
+    pairs = [(name, container) for name, containers in found.items() for container in containers]
+    said = dict.fromkeys(found, "")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for (name, _container), text in zip(pairs, pool.map(lambda pair: complaint(*pair), pairs), strict=True):
+            said[name] = said[name] or text
+    return said
 
 
 @dataclass(frozen=True)

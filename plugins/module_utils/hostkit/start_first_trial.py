@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .engine import EngineError
+from .probes import complaints
 from .readiness import Outcome
 from .stack_state import Row
 
@@ -40,7 +41,8 @@ class Trial:
 
     def run(self) -> Outcome:
         """Return how it ended: all good, or who fell, was refused, or could not be told from a good one in time."""
-        began, first, checked = self.clock(), {}, float("-inf")
+        began, checked = self.clock(), float("-inf")
+        first: dict[str, tuple[str, str, int]] = {}
         while True:
             rows, engine = self._look()
             now = self.clock()
@@ -73,9 +75,7 @@ class Trial:
             found = self.containers()
         except EngineError:
             return
-        for service, containers in found.items():
-            complaints = [self.complaint(service, container) for container in containers]
-            said = next(filter(None, complaints), "")
+        for service, said in complaints(found, self.complaint).items():
             if said:
                 self._said[service] = said
             self._passed[service] = 0 if said else self._passed.get(service, 0) + 1
