@@ -19,7 +19,7 @@ VERSION = os.environ.get("VERSION", "")
 # How it is broken: `never` is never healthy, `soon` ends after some seconds; `errors` is healthy and answers 500, and
 # `later` does so after a while.
 BROKEN = os.environ.get("BROKEN", "")
-LATER = 20
+LATER = 14
 # A service (host:port) that is called again and again; how that went is told at /calls.
 CALLS = os.environ.get("CALLS", "")
 CALLS_A_SECOND = 20
@@ -120,7 +120,7 @@ async def main() -> None:
     calling = asyncio.ensure_future(call()) if CALLS else None
     async with await asyncio.start_server(serve, "0.0.0.0", int(sys.argv[2])):
         if BROKEN == "soon":
-            asyncio.get_running_loop().call_later(7, ended.set)
+            asyncio.get_running_loop().call_later(4, ended.set)
         await ended.wait()
         # What is under way is finished, as any good server does.
         for _look in range(100):
