@@ -1,4 +1,4 @@
-"""scripts/bench rollout: updates under load from outside; ours, `docker compose up` and docker-rollout's method in turn.
+"""scripts/bench rollout: updates under load; ours, `docker compose up` and docker-rollout's method, one after another.
 
 A host is made for it (molecule's scenario rolling_update) and removed at the end. All ways make the same change, behind
 the same edge. The load: kept connections, fresh ones, requests that take 6 seconds, and an open WebSocket.
@@ -13,7 +13,7 @@ What is written as JSON, `schema` 1:
     ways      by name: {"seconds": how long the change took, "requests", "failed", "again": closed unanswered and asked
               once more, "kinds": {kind of failure: number}, "longest_seconds", "websocket_close": code of its close
               frame, 0 without one}
-    long      the same of the long run, and "steps": [{"step", "seconds", "requests", "failed", "again"}]; where asked for
+    long      where asked for, the same of the long run, and "steps": [{"step", "seconds", "requests", "failed", "again"}]
 """
 
 from __future__ import annotations
