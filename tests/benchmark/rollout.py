@@ -13,7 +13,7 @@ What is written as JSON, `schema` 1:
     ways      by name: {"seconds": how long the change took, "requests", "failed", "again": closed unanswered and asked
               once more, "kinds": {kind of failure: number}, "longest_seconds", "websocket_close": code of its close
               frame, 0 without one}
-    long      where asked for, the same of the long run, and "steps": [{"step", "seconds", "requests", "failed", "again"}]
+    long      the same of the long run, and "steps": [{"step", "seconds", "requests", "failed", "again"}]; on demand
 """
 
 from __future__ import annotations
