@@ -122,6 +122,9 @@ def test_when_it_takes_too_long_nothing_is_left(lab: AcmeLab, tmp_path: Path, mo
 
 
 def test_caddy_gives_out_a_token_as_it_does_for_a_ca(lab: AcmeLab) -> None:
+    # On a busy machine Caddy may leave the file of its own challenge; then that name is asked as another host.
+    for left in lab.paths.storage.glob("acme/*/challenge_tokens/*.json"):
+        left.unlink()
     before = kept(lab)
     text = token.new_token()
     # new.example.com is not in its configuration yet: that is when one wants to know.
