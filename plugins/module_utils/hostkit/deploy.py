@@ -37,7 +37,7 @@ SETTINGS = (
     "package_rules",
 )
 # What the first pull and the first start found out about a service; it counts for as long as the release does.
-RECORDED = ("image", "digest", "image_id", "config_hash", "python_packages", "watched_packages")
+RECORDED = ("image", "digest", "image_id", "fetched", "config_hash", "python_packages", "watched_packages")
 
 
 @dataclass(frozen=True)

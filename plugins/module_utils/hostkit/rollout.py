@@ -29,6 +29,7 @@ from .engine import Engine, EngineError, run_docker
 from .image_content_cache import ContentCache
 from .image_content_check import ContentCheck
 from .image_content_docker import Looker, Stream, stream_command
+from .image_keeper import ImageKeeper, images_of, mark_fetched
 from .journal import Journal
 from .redact import Redactor
 from .release import Release, ReleaseError, Store, lock, lock_holder
@@ -119,6 +120,7 @@ class Rollout:
         try:
             self.pull()
             self.look_into_images()
+            self._keeper_of_images().keep(self.release)
             stack = self.stack()
             stack.bring_up()
             self.store.switch(self.release)
@@ -139,7 +141,11 @@ class Rollout:
             # The release is up; a network that stays does no harm.
             self.journal.write("not removed", reason=str(error))
 
+    def _keeper_of_images(self) -> ImageKeeper:
+        return ImageKeeper(self.store, self.engine, self.run, self.journal)
+
     def _prune(self, keep: int) -> None:
+        before = {release.id: images_of(release) for release in self.store.all()}
         try:
             removed = self.store.prune(keep)
             image_content_check.prune(self.store)
@@ -147,6 +153,7 @@ class Rollout:
             # The release is up; old folders that stay do no harm.
             self.journal.write("not pruned", reason=str(error))
             return
+        self._keeper_of_images().prune(image for release in removed for image in before[release])
         if removed:
             self.journal.write("pruned", releases=removed)
 
@@ -161,10 +168,12 @@ class Rollout:
                     "Fix: run site.yml again; it writes a fresh release"
                 )
         self.journal.write("pulling", images=len({service.get("image") for service in model["services"].values()}))
+        here = self.engine.image_ids()
         found = Images(self.engine, self.run).have_all(about, model)
         for name, image in found.items():
             about["services"][name].update(image=image.image, digest=image.digest, image_id=image.image_id)
             model["services"][name]["image"] = image.reference
+        mark_fetched(self.store, about["services"], here, about.get("local_images") or [])
         self.release.write_compose(emit(model))
         self.release.update(services=about["services"])
         self.journal.write("pulled", images=len(set(found.values())))
