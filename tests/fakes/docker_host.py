@@ -185,7 +185,7 @@ class DockerHost:
         }
         return {
             "Id": container.id,
-            "Name": f"/{container.project}-{container.service}-{container.number}",
+            "Name": f"/{container.name or f'{container.project}-{container.service}-{container.number}'}",
             "Image": container.image_id,
             "RestartCount": restarts,
             "State": {

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import image_content_check
+from . import hooks, image_content_check
 from .compose.emit import emit
 from .connections import connections_to
 from .credentials_apply import Keeper, credentials_of, values_of
@@ -122,7 +122,9 @@ class Rollout:
             self.look_into_images()
             self._keeper_of_images().keep(self.release)
             stack = self.stack()
+            hooks.run_before(stack, previous, lambda: self.stack(previous))
             stack.bring_up()
+            hooks.run_after(stack, previous)
             self.store.switch(self.release)
         except Exception as error:
             failure = self.explain(error)
@@ -205,8 +207,9 @@ class Rollout:
 
     def put_back(self, previous: Release) -> None:
         """Bring as much of the previous release up again as can be. Evidence goes beside that of the first failure."""
-        self.journal.write("reverting", to=previous.id)
         stack = self.stack(previous, evidence="revert")
+        hooks.leave(self.stack(), stack, self.store)
+        self.journal.write("reverting", to=previous.id)
         if stack.keeper:
             stack.keeper.tell_running()
         stack.replace_networks()
