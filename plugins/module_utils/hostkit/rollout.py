@@ -92,7 +92,9 @@ class Rollout:
         """Return what tells services their secrets; `other` is the release that ran before it."""
         credentials = credentials_of(stack.release)
         is_way_back = stack.release != self.release
-        foreign = [found for found in credentials_of(self.release) if found not in credentials] if is_way_back else []
+        # What only the newer release has: it may have told them.
+        newer = self.release if is_way_back else other if hooks.is_way_back(stack.release, other) else None
+        foreign = [found for found in credentials_of(newer) if found not in credentials]
         if not credentials and not foreign:
             return None
         return Keeper(
