@@ -118,6 +118,23 @@ options:
       - Only for a release that takes the place of another one.
     type: int
     default: 600
+  hooks:
+    description:
+      - Commands to run around the rollout, such as a migration of a database. The keys are C(before_rollout), run
+        before any service is touched, C(after_rollout), run when the release is up, and C(before_rollback), run before
+        it is left for an older one. Each is a list of mappings of C(service), C(command), a list, and C(timeout) in
+        seconds (300).
+      - Each runs in a container of its own, with the image, environment and networks of the service in this release.
+      - When one of C(before_rollout) fails, nothing is touched. When one of C(after_rollout) fails, the release fails.
+      - None runs where nothing changes, and none of C(before_rollout) before the first release.
+    type: dict
+    default: {}
+  reversible:
+    description:
+      - Whether the release before this one understands the data after it. Where it does not, this one is not taken back
+        when it fails, and M(hypercode.deploy.stack_rollback) refuses to leave it backwards.
+    type: bool
+    default: true
   timeout:
     description: Seconds to wait for the whole rollout, besides O(bake). It goes on when this passes.
     type: int
@@ -182,18 +199,17 @@ evidence:
   type: str
 """
 
-import getpass
-import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import deploy, stack_state
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import deploy
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.emit import emit
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge import Converge, ConvergeError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.plan_text import plan_text
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, ReleaseError, Store
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_facts import board_of, short, who
 
 SPEC: dict[str, Any] = {
     "project": {"type": "str", "required": True},
@@ -213,17 +229,11 @@ SPEC: dict[str, Any] = {
     "min_healthy": {"type": "int", "default": 10},
     "drain_timeout": {"type": "int", "default": 30},
     "bake": {"type": "int", "default": 600},
+    "hooks": {"type": "dict", "default": {}},
+    "reversible": {"type": "bool", "default": True},
     "timeout": {"type": "int", "default": 1800},
     "keep_releases": {"type": "int", "default": 5},
 }
-
-
-def who() -> str:
-    """Return the person behind this run: the user who called sudo, where there is one."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def secrets_from(values: Mapping[str, Any]) -> dict[str, str]:
@@ -264,6 +274,8 @@ def wanted_from(params: Mapping[str, Any]) -> deploy.Wanted:
             },
             "ready_timeout": params["ready_timeout"],
             "keep_releases": params["keep_releases"],
+            "hooks": params["hooks"],
+            "reversible": params["reversible"],
             **{name: params[name] for name in ("start_first", "min_healthy", "drain_timeout", "bake")},
         },
     )
@@ -290,18 +302,6 @@ def about_now(store: Store) -> dict[str, Any]:
         return current.read() if current else {}
     except ReleaseError:
         return {}
-
-
-def short(about: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: about.get(key) for key in ("id", "version", "status")}
-
-
-def read_board(store: Store, engine: Engine, project: str) -> list[dict[str, Any]]:
-    """Return the board of the release in use; nothing where it cannot be read."""
-    try:
-        return [row.as_board() for row in stack_state.read_board(engine, project, store.current())]
-    except (EngineError, ReleaseError):
-        return []
 
 
 def fail(module: AnsibleModule, error: ConvergeError, plan: deploy.Plan, board: list[dict[str, Any]]) -> NoReturn:
@@ -336,7 +336,7 @@ def main() -> None:
                 plan
             )
     except ConvergeError as error:
-        fail(module, error, plan, read_board(store, engine, wanted.project))
+        fail(module, error, plan, board_of(store, engine, wanted.project))
     except (EngineError, ReleaseError, deploy.DeployError, deploy.LaunchError) as error:
         module.fail_json(msg=str(error))
     result: dict[str, Any] = {"changed": bool(plan.actions), "plan": dict(plan.actions)}
@@ -345,7 +345,7 @@ def main() -> None:
     if about:
         result["release"] = short(about)
     if not module.check_mode:
-        result["hypercode_board"] = read_board(store, engine, wanted.project)
+        result["hypercode_board"] = board_of(store, engine, wanted.project)
     module.exit_json(**result)
 
 

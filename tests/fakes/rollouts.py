@@ -29,3 +29,8 @@ def newest(stack: SmallStack) -> dict[str, Any]:
 def events(stack: SmallStack, release: str = "") -> list[str]:
     name = release or stack.store.all()[-1].id
     return [event["event"] for event in Journal(stack.store.paths, name).read()]
+
+
+def with_digest(stack: SmallStack, image: str) -> str:
+    """An image as a plan tells of it that runs."""
+    return f"{image} ({stack.docker.registry[image][:19]})"

@@ -8,9 +8,10 @@ from typing import Any
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import deploy
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.launcher import Launcher
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.probes import Ask
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, Release, Store
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import Rollout
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import Rollout, run_release
 
 from fakes.docker_host import DockerHost, NearEngine
 
@@ -100,6 +101,19 @@ class SmallStack:
         options |= {"connections": self.connections, "ask": self.ask}
         options["free_memory"] = lambda: self.free_memory
         return Rollout(store, release, engine, **options)
+
+    def launcher(self, run_here: Callable[..., int] | None = None) -> Launcher:
+        """Make a launcher that runs the rollout in between two looks."""
+
+        def run(store: Store, release: Release, engine: Engine) -> int:
+            return run_release(store, release, engine, rollout=self.rollout, run=self.docker, lock_wait=0)
+
+        return Launcher(
+            sleep=self.docker.sleep,
+            clock=self.docker.clock,
+            systemd=self.store.paths.root / "no-systemd",
+            run_here=run_here or run,
+        )
 
     def apply(self, release: Release) -> dict[str, Any]:
         self.rollout(self.store, release, self.engine).apply()

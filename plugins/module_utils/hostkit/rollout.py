@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import image_content_check
+from . import hooks, image_content_check
 from .bake import Bake
 from .compose.emit import emit
 from .connections import connections_to
@@ -33,6 +33,7 @@ from .files import FileError
 from .image_content_cache import ContentCache
 from .image_content_check import ContentCheck
 from .image_content_docker import Looker, Stream, stream_command
+from .image_keeper import ImageKeeper, images_of, mark_fetched
 from .journal import Journal
 from .probes import Ask, Door, ask, complaint_of_check, doors_in
 from .redact import Redactor
@@ -114,7 +115,9 @@ class Rollout:
         """Return what tells services their secrets; `other` is the release that ran before it."""
         credentials = credentials_of(stack.release)
         is_way_back = stack.release != self.release
-        foreign = [found for found in credentials_of(self.release) if found not in credentials] if is_way_back else []
+        # What only the newer release has: it may have told them.
+        newer = self.release if is_way_back else other if hooks.is_way_back(stack.release, other) else None
+        foreign = [found for found in credentials_of(newer) if found not in credentials]
         if not credentials and not foreign:
             return None
         return Keeper(
@@ -144,8 +147,11 @@ class Rollout:
             with abortable():
                 self.pull()
                 self.look_into_images()
+                self._keeper_of_images().keep(self.release)
                 stack = self.stack()
+                hooks.run_before(stack, previous, lambda: self.stack(previous))
                 stack.bring_up()
+                hooks.run_after(stack, previous)
                 self.store.switch(self.release)
                 self.prove(stack, answers)
         except Exception as error:
@@ -154,15 +160,17 @@ class Rollout:
             raise failure from error
         finally:
             answers.close()
-        self.release.update(status="done", finished=_now(), pid=None)
+        came = {} if previous == self.release and about.get("in_use_since") else {"in_use_since": _now()}
+        self.release.update(status="done", finished=_now(), pid=None, **came)
         self.journal.write("done")
         self._tidy(stack)
         self._prune(int(about.get("keep_releases") or 5))
 
     def prove(self, stack: ReleaseStack, answers: Answers) -> None:
-        """Watch the release for a while. Where there is none to go back to, or nothing was moved, there is no need."""
+        """Watch the release for a while. Not where none was left for it, nothing moved, or an older one came back."""
         seconds = float(stack.about.get("bake") or 0)
-        if not seconds or not stack.moved or self.previous is None or self.previous.id == self.release.id:
+        is_update = self.previous is not None and self.previous.id < self.release.id
+        if not seconds or not stack.moved or not is_update:
             return
         services = stack.about["services"]
         bake = Bake(
@@ -190,7 +198,11 @@ class Rollout:
             # The release is up; a network that stays does no harm.
             self.journal.write("not removed", reason=str(error))
 
+    def _keeper_of_images(self) -> ImageKeeper:
+        return ImageKeeper(self.store, self.engine, self.run, self.journal)
+
     def _prune(self, keep: int) -> None:
+        before = {release.id: images_of(release) for release in self.store.all()}
         try:
             removed = self.store.prune(keep)
             image_content_check.prune(self.store)
@@ -198,6 +210,7 @@ class Rollout:
             # The release is up; old folders that stay do no harm.
             self.journal.write("not pruned", reason=str(error))
             return
+        self._keeper_of_images().prune(image for release in removed for image in before[release])
         if removed:
             self.journal.write("pruned", releases=removed)
 
@@ -212,10 +225,12 @@ class Rollout:
                     "Fix: run site.yml again; it writes a fresh release"
                 )
         self.journal.write("pulling", images=len({service.get("image") for service in model["services"].values()}))
+        here = self.engine.image_ids()
         found = Images(self.engine, self.run).have_all(about, model)
         for name, image in found.items():
             about["services"][name].update(image=image.image, digest=image.digest, image_id=image.image_id)
             model["services"][name]["image"] = image.reference
+        mark_fetched(self.store, about["services"], here, about.get("local_images") or [])
         self.release.write_compose(emit(model))
         self.release.update(services=about["services"])
         self.journal.write("pulled", images=len(set(found.values())))
@@ -247,12 +262,13 @@ class Rollout:
 
     def put_back(self, previous: Release) -> None:
         """Bring as much of the previous release up again as can be. Evidence goes beside that of the first failure."""
+        stack = self.stack(previous, evidence="revert")
+        hooks.leave(self.stack(), stack, self.store)
         self.journal.write("reverting", to=previous.id)
         current = self.store.current()
         if current and current.id != previous.id:
             # First of all: a boot in the middle of it starts what is current.
             self.store.switch(previous)
-        stack = self.stack(previous, evidence="revert")
         if stack.keeper:
             stack.keeper.tell_running()
         stack.replace_networks()
