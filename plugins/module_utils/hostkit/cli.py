@@ -27,6 +27,7 @@ from .image_content_cache import ContentCache
 from .image_content_text import images_of, render_images
 from .journal import Journal
 from .launcher import failure_of
+from .limits_command import add_verb as add_limits_verb
 from .release import UNFINISHED, Paths, Release, ReleaseError, Store, lock, lock_holder
 from .release_images import Runner
 from .rollout import STARTING, Rollout, RolloutError, run_release
@@ -108,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     signal.add_argument("signal")
     signal.set_defaults(function=_stack_signal)
 
+    add_limits_verb(verbs)
     add_edge_verbs(verbs)
     return parser
 
