@@ -56,7 +56,7 @@ options:
     type: str
     default: /health
   address:
-    description: The IP address to go to, whatever DNS says of the name. Empty asks DNS. Not used for a tunnel.
+    description: The host to go to, whatever DNS says of the name. Empty asks DNS. Not used for a tunnel.
     type: str
     default: ""
   ca_file:

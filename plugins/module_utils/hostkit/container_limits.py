@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What each container of a stack used of its limits, read from the engine and from the kernel's control groups.
 
-The engine tells memory without its peak, and throttling only at the cost of a second. So the files of the control groups
-are read, of version 1 and 2, below ``root`` (``/`` on a real host). Source of their names and units: the kernel's
+The engine tells memory without its peak, and throttling only at the cost of a second. So the files of the control
+groups are read, of version 1 and 2, below ``root`` (``/`` on a real host). Names and units: the kernel's
 documentation, cgroup-v1/memory.rst, scheduler/sched-bwc.rst and cgroup-v2.rst.
 """
 
@@ -27,7 +27,7 @@ class Groups:
     version: int
 
     def used(self) -> int | None:
-        """Bytes of memory in use, without the page cache, as `docker stats` shows it; None when the container is gone."""
+        """Bytes of memory in use, without the page cache, as `docker stats` shows it; None when it is gone."""
         usage = _number(self.memory / ("memory.current" if self.version == 2 else "memory.usage_in_bytes"))
         if usage is None:
             return None

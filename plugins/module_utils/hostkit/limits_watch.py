@@ -25,7 +25,7 @@ PERIODS_MIN = 20
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is still good: the share of its memory limit that a container stays below, and of its CPU periods cut short."""
+    """What is still good: the share of its memory limit that a container stays below, of its CPU periods cut short."""
 
     memory: float = 0.9
     throttled: float = 0.25

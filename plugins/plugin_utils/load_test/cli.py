@@ -132,7 +132,9 @@ def _parser(root: Path) -> argparse.ArgumentParser:
         number(verb, "p95", "milliseconds below which 95 of 100 answers have to stay", dest="p95_ms")
         number(verb, "errors", "how many requests may fail", int)
         number(verb, "timeout", "seconds to wait for an answer")
-        verb.add_argument("--address", default="", metavar="IP", help="go there, whatever DNS says of the name")
+        verb.add_argument(
+            "--address", default="", metavar="HOST", help="go to this host, whatever DNS says of the name"
+        )
         verb.add_argument("--ca-file", default="", metavar="PATH", help="trust the certificates of this CA only")
         verb.add_argument("--user", default="", metavar="NAME", help="log in with basic authentication")
         where = root / ".cache" / "load_test" / "report.json"

@@ -4,8 +4,8 @@
 
 A process of its own, since Locust replaces Python's sockets, threads and locks with those of gevent as soon as it is
 imported: nothing that Ansible does may see that. The job comes as JSON on standard input, so that a password is on no
-command line. What happens goes to standard output, a JSON document a line: ``{"progress": ...}`` each second, at the end
-``{"result": ...}``.
+command line. What happens goes to standard output, a JSON document a line: ``{"progress": ...}`` each second, at the
+end ``{"result": ...}``.
 """
 
 from __future__ import annotations

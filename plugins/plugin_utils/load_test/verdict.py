@@ -85,8 +85,8 @@ def _ids(result: Mapping[str, Any], job: Job) -> list[Point]:
     if job.shared_ids or distinct == given:
         return []
     message = (
-        f"{given} missions were given only {distinct} different id{'' if distinct == 1 else 's'}: missions with the same "
-        "id overwrite one another, so all but one of them are lost."
+        f"{given} missions were given only {distinct} different id{'' if distinct == 1 else 's'}: missions with the "
+        "same id overwrite one another, so all but one of them are lost."
     )
     fix = (
         "Have the orchestrator make ids that are unique, not from the time in whole seconds. To judge all else "
