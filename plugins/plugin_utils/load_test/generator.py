@@ -10,6 +10,7 @@ end ``{"result": ...}``.
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import ssl
@@ -260,6 +261,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    import locust  # noqa: F401  First of all, so that nothing has been imported which it cannot change any more.
+    # First of all, so that nothing has been imported which it cannot change any more.
+    importlib.import_module("locust")
 
     sys.exit(main())
