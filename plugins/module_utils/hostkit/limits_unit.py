@@ -59,7 +59,10 @@ class WatchUnit:
         until = self.clock() + PATIENCE
         while not self.report.exists():
             if self.clock() > until or not self._is_active():
-                raise WatchError(f"The watch has not begun. Fix: on the host, journalctl --unit {UNIT} says why")
+                raise WatchError(
+                    "The watch has not begun. Fix: run site.yml, where the programs on the host are older than this "
+                    f"playbook; else, on the host, journalctl --unit {UNIT} says why"
+                )
             self.sleep(POLL)
 
     def stop(self) -> dict[str, Any]:

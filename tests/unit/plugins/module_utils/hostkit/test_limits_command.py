@@ -134,7 +134,7 @@ def test_systemd_refuses(systemd: Systemd, command: Path) -> None:
 
 def test_a_watch_that_dies_at_once(systemd: Systemd, command: Path) -> None:
     systemd.starts = None
-    with pytest.raises(WatchError, match=r"has not begun\. Fix: on the host, journalctl"):
+    with pytest.raises(WatchError, match=r"has not begun\. Fix: run site\.yml, .* journalctl"):
         systemd.unit(command).start(60, Bounds())
 
 
