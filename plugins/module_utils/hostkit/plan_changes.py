@@ -14,7 +14,7 @@ from .start_first import in_place_reason
 from .wanted import Wanted, references_in
 
 ALL = "(all)"
-STARTS_FIRST = " (the new one starts first)"
+STARTS_FIRST = "(the new one starts first)"
 
 
 def changes_between(current: Release, wanted: Wanted) -> dict[str, str]:
@@ -46,7 +46,7 @@ def _how(name: str, change: str, services: Mapping[str, Any]) -> str:
     if not change.startswith("replace"):
         return ""
     reason = in_place_reason(name, services[name], services)
-    return f" (in place: {reason})" if reason else STARTS_FIRST
+    return f" (in place: {reason})" if reason else f" {STARTS_FIRST}"
 
 
 def changed_secrets(before: str, after: Mapping[str, str]) -> frozenset[str]:

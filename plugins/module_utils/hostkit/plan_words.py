@@ -90,5 +90,5 @@ def _listed(sources: Sequence[str]) -> str:
 
 def _with_network(change: str, text: str) -> str:
     if change.startswith("replace"):
-        return f"{change.removesuffix(STARTS_FIRST)}; {text}"
+        return f"{change.removesuffix(STARTS_FIRST).rstrip()}; {text}"
     return f"replace: {text}"
