@@ -157,20 +157,55 @@ def test_status_and_ssh():
     assert "web1, web2" in wrong.stdout
 
 
-def test_limit_keeps_to_one_host():
-    words = ["site.yml", "-i", "inventories/sandbox", "--limit", "web2", "--check"]
-    environment = {**os.environ, "CI": "true"}
-    done = subprocess.run(
-        [ROOT / ".venv/bin/ansible-playbook", *words],
+def play(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / ".venv/bin/ansible-playbook", "-i", "inventories/sandbox", *words],
         cwd=ROOT,
-        env=environment,
+        env={**os.environ, "CI": "true"},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_limit_keeps_to_one_host():
+    done = play("site.yml", "--limit", "web2", "--check")
     assert done.returncode == 0, done.stdout
     assert "web2 " in done.stdout
     assert "web1" not in done.stdout
+
+
+def test_missions_under_load_find_the_ids_that_are_shared(tmp_path):
+    """The stand-in makes ids from whole seconds, as the real orchestrator does. That is found, and nothing else."""
+    done = play("playbooks/load_test.yml", "--limit", "web1", "-e", f"load_test_report={tmp_path}/web1.json")
+    found = json.loads((tmp_path / "web1.json").read_text(encoding="utf-8"))
+    assert done.returncode == 2, done.stdout
+    assert "The load test of web1 has missed 1 point." in done.stdout
+    assert "10 missions were given only" in done.stdout
+    assert [point["rule"] for point in found["points"]] == ["ids"]
+    assert [mission["status"] for mission in found["missions"]] == ["completed"] * 10
+    assert (found["way"], found["limits"]["held"], len(found["limits"]["services"])) == ("tunnel", True, 17)
+    services = {row["service"]: row for row in found["limits"]["services"]}
+    assert 0 < services["crew-orchestrator"]["memory_peak_bytes"] < services["crew-orchestrator"]["memory_limit_bytes"]
+
+
+def test_a_site_under_load(tmp_path):
+    settings = ("profile=http", "service=hypercode-core", "rate=50", "seconds=5", f"report={tmp_path}/web1.json")
+    done = play("playbooks/load_test.yml", "--limit", "web1", *(w for s in settings for w in ("-e", f"load_test_{s}")))
+    assert done.returncode == 0, done.stdout
+    found = json.loads((tmp_path / "web1.json").read_text(encoding="utf-8"))
+    assert (found["url"], found["way"], found["good"]) == ("https://hypercode.test", "site", True)
+    assert sum(row["count"] for row in found["requests"]) > 200
+
+
+def test_a_limit_that_does_not_hold_is_found():
+    """A process in a container that wants more memory than the container may have, on a real kernel."""
+    greedy = "python3 -c 'bytearray(700 * 2**20)'"
+    name = "$(sudo docker ps --quiet --filter name=grafana)"
+    watch = "sudo hypercode limits --seconds 6"
+    done = sandbox("ssh", "web1", f"(sleep 1; sudo docker exec {name} {greedy}) & {watch}; code=$?; wait; exit $code")
+    assert done.returncode == 1, done.stdout
+    assert "! grafana: the kernel killed a process of it, since its memory was used up." in done.stdout
 
 
 def test_bench_converge_measures_two_ways_to_the_same_state(tmp_path):

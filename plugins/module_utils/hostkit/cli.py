@@ -27,6 +27,7 @@ from .image_content_cache import ContentCache
 from .image_content_text import images_of, render_images
 from .journal import Journal
 from .launcher import Launcher, failure_of
+from .limits_command import add_verb as add_limits_verb
 from .release import UNFINISHED, Paths, Release, ReleaseError, Store, lock, lock_holder
 from .release_images import Runner
 from .rollback_command import add_verbs as add_rollback_verbs
@@ -125,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     signal.add_argument("signal")
     signal.set_defaults(function=_stack_signal)
 
+    add_limits_verb(verbs)
     add_edge_verbs(verbs)
     return parser
 

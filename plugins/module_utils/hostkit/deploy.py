@@ -16,7 +16,9 @@ from .image_content_cache import ContentCache
 from .image_content_rules import Verdict
 from .launcher import Launcher, LaunchError
 from .plan_changes import ALL, changes_between
+from .plan_words import explain
 from .release import DAMAGED, Release, ReleaseError, Store, lock, lock_holder
+from .release_networks import StaleNetwork, stale_networks
 from .stack_state import Row
 from .wanted import DeployError, Wanted, check_credentials, check_wanted, required_in, service_facts
 
@@ -90,7 +92,8 @@ def make_plan(store: Store, engine: Engine, wanted: Wanted, *, tell: Teller = te
     if unfinished and is_same(unfinished, wanted):
         actions = joined(dict.fromkeys(wanted.services, "finish"), known.actions)
         return Plan(actions, "an earlier rollout was cut off", unfinished, rows, not is_there, known.unread)
-    actions, reason = _new_release(store, current if is_usable else None, current, wanted)
+    stale = stale_networks(engine, wanted.project, wanted.model) if is_there else []
+    actions, reason = _new_release(store, current if is_usable else None, current, wanted, stale)
     return Plan(joined(actions, known.actions), reason, None, rows, not is_there, known.unread)
 
 
@@ -129,10 +132,11 @@ def joined(actions: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str
 
 
 def _new_release(
-    store: Store, usable: Release | None, current: Release | None, wanted: Wanted
+    store: Store, usable: Release | None, current: Release | None, wanted: Wanted, stale: Sequence[StaleNetwork]
 ) -> tuple[dict[str, str], str]:
     if usable:
-        return changes_between(usable, wanted), "a new release"
+        changes = changes_between(usable, wanted)
+        return explain(changes, usable.read_model(), wanted.model, wanted.project, stale), "a new release"
     if current:
         text = "check: the record of the release in use is damaged"
         return dict.fromkeys(wanted.services, text), f"the record of release {current.id} is damaged"

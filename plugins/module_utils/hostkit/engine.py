@@ -172,6 +172,10 @@ class Engine:
         """Return the engine's version; EngineError when there is none that answers."""
         return str(self._about()["Version"])
 
+    def architecture(self) -> str:
+        """Return what this engine runs, in the words of images, such as amd64; empty when it does not say."""
+        return str(self._about().get("Arch") or "")
+
     def containers(self, project: str) -> list[dict[str, Any]]:
         """Inspect every container of a Compose project, running or not; one that vanishes meanwhile is left out."""
         listed = self.get("/containers/json", all="1", filters={"label": [f"com.docker.compose.project={project}"]})

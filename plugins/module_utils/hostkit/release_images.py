@@ -14,6 +14,7 @@ from typing import Any
 
 from .command import NOT_FOUND, CommandResult
 from .engine import Engine
+from .image_checks import check_images
 from .rollout_error import RolloutError
 
 Runner = Callable[..., CommandResult]
@@ -64,6 +65,7 @@ class Images:
                 image_id = str(meta.get("image_id") or "") if recorded else ""
                 known[image, recorded] = self._have(image, recorded, image_id, local=image in local)
             result[name] = known[image, recorded]
+        check_images(self.engine, result, model)
         return result
 
     def _have(self, image: str, recorded: str, image_id: str, *, local: bool) -> Resolved:
@@ -122,6 +124,10 @@ def _pull_message(image: str, done: CommandResult) -> str:
         fix = "install the docker client (role docker), then run the same command again"
     elif "denied" in reason or "unauthorized" in reason or "no basic auth" in reason:
         fix = "check the image's name, and the registry's user and password in docker_registries"
+    elif "no matching manifest" in reason:
+        fix = "build and push it for this host's architecture too, then run the same command again"
+    elif "@" in image and any(word in reason for word in ("manifest unknown", "not found", "verification failed")):
+        fix = "correct the digest (stack_images, or the Compose file): the registry has no image with this one"
     elif "manifest unknown" in reason or "not found" in reason:
         fix = "check its name and tag, or push it, then run the same command again"
     elif "x509" in reason or "certificate" in reason:

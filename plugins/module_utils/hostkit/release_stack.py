@@ -24,6 +24,7 @@ from .redact import Redactor
 from .release import Release
 from .release_images import Images, Runner
 from .release_networks import StaleNetwork, stale_networks, unused_outlets
+from .release_volumes import displaced
 from .rollout_error import RolloutError
 from .rollout_report import Reporter
 from .room import free_memory
@@ -92,6 +93,7 @@ class ReleaseStack:
         if self.keeper:
             self.keeper.tell_running()
         self.replace_networks()
+        self.free_volumes()
         mover = Mover(self) if self.about.get("start_first") else None
         for names in self.levels():
             if mover:
@@ -136,6 +138,10 @@ class ReleaseStack:
         except RolloutError as error:
             self.journal.write("not pulled", reason=str(error))
         failures: list[RolloutError] = []
+        try:
+            self.free_volumes()
+        except RolloutError as error:
+            failures.append(error)
         for names in self.levels():
             started = self._start_level(names, failures)
             outcome = self.wait_ready(started, first_crash_ends=False)
@@ -262,6 +268,19 @@ class ReleaseStack:
             service=names[0] if len(names) == 1 else "",
             evidence=evidence,
         )
+
+    def free_volumes(self) -> None:
+        """Stop what writes the files of a service that is about to start, such as the same service by its old name."""
+        found = self.tools.engine.containers(self.project)
+        for old in displaced(found, self.release.read_model(), self.project):
+            self.journal.write("stopping", service=old.service, reason=f"{old.by} takes over {old.source}")
+            done = self.tools.run(["docker", "stop", old.container], timeout=COMPOSE_TIMEOUT)
+            if done.code != 0:
+                raise RolloutError(
+                    f"{old.service} cannot be stopped, and {old.by} is to write {old.source}: {last_words(done)}. "
+                    f"Fix: docker stop {old.container[:12]}, then run the same command again",
+                    service=old.by,
+                )
 
     # ---- networks -------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,15 @@ from .view import View
 
 # A command that says yes whatever the state of the service is; the last one of a list decides.
 _ALWAYS = re.compile(r"(true|:|(/usr)?/bin/true|exit\s+0|echo(\s.*)?|printf\s.*|sleep\s+[\d.]+[smh]?|/bin/echo(\s.*)?)")
+# Commands that only look at what is always there, and programs that end well without a look at anything.
+_LOOKS = re.compile(
+    r"(/usr)?(/bin/)?(date|pwd|hostname|uname|whoami|id|uptime|env)(\s.*)?|cat\s+/dev/null|test\s+-[de]\s+/"
+)
+_NOTHING = re.compile(
+    r"(\S*/)?(python[\d.]*\s+-c|node\s+-e)\s+"
+    r"['\"]?(pass|(import sys;\s*)?(sys\.|process\.)?exit\(0?\)|"
+    r"(print|console\.log)\((?P<mark>['\"])[^'\"]*(?P=mark)\));?['\"]?"
+)
 _SHELLS = re.compile(r"(?:/(?:usr/)?bin/)?(?:ba|da|a)?sh\s+-\w*c\s+(?P<quote>['\"]?)(?P<inner>.*)(?P=quote)", re.DOTALL)
 _ENDLESS = (
     (re.compile(r"\btail\b(?:\s+-\S+)*\s+(?:-[a-zA-Z]*[fF]|--follow|--retry)"), "tail follows the file"),
@@ -62,11 +71,14 @@ def _always(view: View) -> Iterator[Hit]:
 def _passes_always(test: str) -> bool:
     inner = _SHELLS.fullmatch(test.strip())
     text = (inner["inner"] if inner else test).strip()
+    if _NOTHING.fullmatch(text):
+        return True
     # Behind || or ; or | the last command decides; behind && all must pass.
     last = re.split(r"\|\||;|(?<!\|)\|(?!\|)|\n", text.rstrip("; \n"))[-1].strip()
     if re.search(r"\bexit\s+[1-9]", text) and not text.endswith(("|| true", "|| exit 0", "|| :")):
         return False
-    return all(_ALWAYS.fullmatch(part.strip().strip("()'\"{} ;")) for part in last.split("&&"))
+    parts = [part.strip().strip("()'\"{} ;") for part in last.split("&&")]
+    return all(_ALWAYS.fullmatch(part) or _LOOKS.fullmatch(part) for part in parts)
 
 
 def _endless(view: View) -> Iterator[Hit]:

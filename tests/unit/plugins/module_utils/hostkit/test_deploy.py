@@ -57,7 +57,14 @@ def test_docker_is_down_so_what_runs_is_not_known(stack: SmallStack) -> None:
         ({"needs": {"db": [], "web": ["db"]}}, {"worker": "remove"}),
         ({"needs": {**NEEDS, "more": []}}, {"more": "start"}),
         ({"secret": "another value"}, dict.fromkeys(NEEDS, "replace: the value of DB_PASSWORD changed")),
-        ({"networks": {"back": {"internal": True}}}, dict.fromkeys(NEEDS, "check: the network back changed")),
+        (
+            {"networks": {"back": {"internal": True}}},
+            dict.fromkeys(
+                NEEDS,
+                "replace: the network demo_back is made anew (internal is false, wanted is true), so it is down for a "
+                "moment",
+            ),
+        ),
         ({"about": "1.1"}, {"(all)": "record: version 1 -> 1.1"}),
     ],
 )

@@ -28,6 +28,13 @@ def check(test: str | list[str], more: str = "") -> str:
         ["CMD-SHELL", "/bin/true"],
         "curl -f http://localhost:8000 || exit 1 || true",
         ":",
+        "date",
+        "/bin/hostname -f",
+        "test -d /",
+        ["CMD", "python3", "-c", "pass"],
+        ["CMD", "python", "-c", "import sys; sys.exit(0)"],
+        "python3 -c \"print('ok')\"",
+        "node -e 'process.exit(0)'",
     ],
 )
 def test_checks_that_always_pass(web: Rules, test: str | list[str]) -> None:
@@ -46,6 +53,11 @@ def test_checks_that_always_pass(web: Rules, test: str | list[str]) -> None:
         "pg_isready && exit 0 || exit 1",
         "echo ruok | nc localhost 8000 | grep imok",
         "curl -f http://localhost:8000/health || exit",
+        "python -c 'import urllib.request; urllib.request.urlopen(url); exit(0)'",
+        "python -c 'print(check())'",
+        "hostname -i | xargs ping -c 1",
+        "test -d /ready",
+        "identify /srv/logo.png",
         ["NONE"],
     ],
 )
