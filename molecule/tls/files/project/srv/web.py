@@ -84,7 +84,7 @@ async def call() -> None:
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-        while not ended.is_set():
+        while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             _verb, path, _version = head[0].split(" ")
             fields = {
@@ -112,17 +112,20 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             else:
                 writer.write(answer("200 OK", f"{sys.argv[1]} {len(body)}\n".encode(), more="Set-Cookie: a=b\r\n"))
             await writer.drain()
+            if ended.is_set():
+                break
     writer.close()
 
 
 async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     calling = asyncio.ensure_future(call()) if CALLS else None
-    async with await asyncio.start_server(serve, "0.0.0.0", int(sys.argv[2])):
+    async with await asyncio.start_server(serve, "0.0.0.0", int(sys.argv[2])) as server:
         if BROKEN == "soon":
             asyncio.get_running_loop().call_later(4, ended.set)
         await ended.wait()
-        # What is under way is finished, as any good server does.
+        # Nobody new, and what is under way is finished, as any good server does.
+        server.close()
         for _look in range(100):
             await asyncio.sleep(0.1)
             if not busy:
