@@ -38,14 +38,16 @@ class Bake:
     """Watches a release that is up for ``seconds``. Clock, sleep and looks are injected.
 
     ``look`` gives a row for each service, ``containers`` the inspected containers of those that moved, ``complaint``
-    what a health check says of one now. ``before`` is what the edge answered before the rollout.
+    what a health check says of one now. ``before`` is what the edge answered before the rollout, and ``concerns`` says
+    whether a site has to do with what moved.
     """
 
     look: Callable[[], Sequence[Row]]
     containers: Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
     complaint: Callable[[Mapping[str, Any]], str]
-    answers: Answers | None
+    answers: Answers
     before: Tally
+    concerns: Callable[[str], bool]
     seconds: float
     clock: Callable[[], float]
     sleep: Callable[[float], None]
@@ -106,13 +108,11 @@ class Bake:
     # ---- answers --------------------------------------------------------------------------------------------------
 
     def _judge_answers(self, now: float) -> None:
-        if self.answers is None:
-            return
         self._seen.append((now, self.answers.news()))
         while self._seen and now - self._seen[0][0] > WINDOW:
             self._seen.popleft()
         total = self._total()
-        for host in sorted(total.failures):
+        for host in filter(self.concerns, sorted(total.failures)):
             share, before = total.ratio(host), self.before.ratio(host)
             enough = total.failures[host] >= LEAST_FAILURES
             if enough and share > WORST_SHARE and share > WORSE_THAN_BEFORE * before:

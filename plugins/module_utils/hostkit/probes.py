@@ -8,7 +8,7 @@ Docker runs a health check once a minute or so; whether a new container can be t
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from .release_images import Runner
 DEFAULT_TIMEOUT = 30.0
 # What docker exec needs besides the check itself.
 MARGIN = 10.0
-ASK_TIMEOUT = 10.0
+ASK_TIMEOUT = 5.0
 AT_ONCE = 4
 
 
@@ -46,7 +46,8 @@ def ask(address: str, door: Door) -> int:
     """One GET, as the edge would send it. Redirections are not followed."""
     connection = http.client.HTTPConnection(address.strip("[]"), door.port, timeout=ASK_TIMEOUT)
     try:
-        connection.request("GET", door.path, headers={"Host": door.host, "User-Agent": "hypercode-rollout"})
+        host = door.host.replace("*", "www", 1)
+        connection.request("GET", door.path, headers={"Host": host, "User-Agent": "hypercode-rollout"})
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return 0
@@ -81,6 +82,12 @@ def complaint_of_check(container: Mapping[str, Any], run: Runner) -> str:
     return f"its health check failed when it was run once more: {said}"
 
 
+def leads_to(host: str, doors: Mapping[str, Sequence[Door]], services: Collection[str]) -> bool:
+    """Whether requests for this name get to one of these services."""
+    parent = f"*.{host.partition('.')[2]}"
+    return any(door.host in (host, parent) for name in services for door in doors.get(name, ()))
+
+
 def complaints(
     found: Mapping[str, Sequence[Mapping[str, Any]]], complaint: Callable[[str, Mapping[str, Any]], str]
 ) -> dict[str, str]:
@@ -106,7 +113,11 @@ class Doors:
     def of(cls, old: Sequence[Mapping[str, Any]], doors: Sequence[Door], ask: Ask) -> Doors:
         """Ask the old ones. A door that leads to nothing good today is none that a new one is judged by."""
         address = next(filter(None, map(address_of, old)), "")
-        answers = {door: ask(address, door) for door in doors} if address else {}
+        # The same place under several names is asked once.
+        places: dict[tuple[int, str], Door] = {}
+        for door in doors:
+            places.setdefault((door.port, door.path), door)
+        answers = {door: ask(address, door) for door in places.values()} if address else {}
         return cls({door: status for door, status in answers.items() if is_good(status)})
 
     def complaint(self, container: Mapping[str, Any], ask: Ask) -> str:

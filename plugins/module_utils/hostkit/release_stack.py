@@ -318,6 +318,15 @@ class ReleaseStack:
         found = stack_state.containers_by_service(self.tools.engine.containers(self.project))
         return {name: found[name] for name in names if name in found}
 
+    def with_dependents(self, names: Sequence[str]) -> set[str]:
+        """These services, and all that need them, near or far."""
+        found = set(names)
+        # The order of levels: whom a service needs comes before it.
+        for name in (name for level in self.levels() for name in level):
+            if found & set(self.about["services"][name].get("depends_on") or {}):
+                found.add(name)
+        return found
+
     def _ids(self) -> dict[str, set[str]]:
         services = list(self.about["services"])
         found = self.containers_of(services)

@@ -35,7 +35,7 @@ from .image_content_check import ContentCheck
 from .image_content_docker import Looker, Stream, stream_command
 from .image_keeper import ImageKeeper, images_of, mark_fetched
 from .journal import Journal
-from .probes import Ask, Door, ask, complaint_of_check, doors_in
+from .probes import Ask, Door, ask, complaint_of_check, doors_in, leads_to
 from .redact import Redactor
 from .release import Release, ReleaseError, Store, lock, lock_holder
 from .release_images import Images, Runner
@@ -173,12 +173,14 @@ class Rollout:
         if not seconds or not stack.moved or not is_update:
             return
         services = stack.about["services"]
+        doors, concerned = self.doors(), stack.with_dependents(stack.moved)
         bake = Bake(
             look=lambda: stack.rows(list(services)),
             containers=lambda: stack.containers_of(stack.moved),
             complaint=lambda container: complaint_of_check(container, self.run),
             answers=answers,
             before=answers.before(time.time() - BEFORE_SECONDS),
+            concerns=lambda host: leads_to(host, doors, concerned),
             seconds=seconds,
             clock=self.clock,
             sleep=self.sleep,

@@ -48,7 +48,7 @@ class Trial:
             now = self.clock()
             for row in rows:
                 first.setdefault(row.service, _start_of(row))
-            fallen = [row for row in rows if not row.is_ready or first[row.service] != _start_of(row)]
+            fallen = [row for row in rows if _is_down(row) or first[row.service] != _start_of(row)]
             if fallen:
                 return Outcome(now - began, self.timeout, crashed=fallen)
             if rows and now - checked >= max(LEAST_GAP, self.least / CHECKS):
@@ -57,7 +57,7 @@ class Trial:
             refused = [row for row in rows if self._failed.get(row.service, 0) >= CHECKS]
             if refused:
                 return Outcome(now - began, self.timeout, crashed=refused, said=self._said)
-            open_ones = [row for row in rows if self._passed.get(row.service, 0) < CHECKS]
+            open_ones = [row for row in rows if not row.is_ready or self._passed.get(row.service, 0) < CHECKS]
             if rows and not open_ones and now - began >= self.least:
                 return Outcome(now - began, self.timeout)
             if now - began >= self.least + self.timeout:
@@ -80,6 +80,11 @@ class Trial:
                 self._said[service] = said
             self._passed[service] = 0 if said else self._passed.get(service, 0) + 1
             self._failed[service] = self._failed.get(service, 0) + 1 if said else 0
+
+
+def _is_down(row: Row) -> bool:
+    """Not where its health is not known: an engine that was started again looks anew, and says so until it has."""
+    return row.state != "running" or row.health == "unhealthy"
 
 
 def _start_of(row: Row) -> tuple[str, str, int]:

@@ -115,7 +115,7 @@ class Settings:
         found: dict[str, set[tuple[int, str, str]]] = {}
         for site in self.sites:
             for route in site.routes:
-                found.setdefault(route.service, set()).add((route.port, site.name, route.path))
+                found.setdefault(route.service, set()).update((route.port, name, route.path) for name in site.names)
         return {name: sorted(ways) for name, ways in sorted(found.items())}
 
 

@@ -31,6 +31,10 @@ class Log:
     """The access log of the edge of a host."""
 
     def __init__(self, root: Path) -> None:
+        manifest = layout.Paths(root).at(layout.MANIFEST)
+        manifest.parent.mkdir(parents=True, exist_ok=True)
+        doors = {"web": [[80, "app.example.com", "/"], [80, "*.board.example.com", "/"]], "db": [[80, "db.test", "/"]]}
+        manifest.write_text(json.dumps({"doors": doors, "project": "other", "binary": "caddy", "upstreams": {}}))
         self.path = layout.Paths(root).at(ACCESS_LOG)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
@@ -148,10 +152,25 @@ def test_another_site_is_judged_by_itself(stack: SmallStack) -> None:
 
     def ask(_since: float) -> None:
         log.add(*[200] * 1000)
-        log.add(200, 500, 500, host="board.example.com:443")
+        log.add(200, 500, 500, host="one.board.example.com:443")
 
     during_the_bake(stack, ask)
-    assert "board.example.com answers with errors" in str(failing(stack, make_wanted("2", **FIRST)))
+    assert "one.board.example.com answers with errors" in str(failing(stack, make_wanted("2", **FIRST)))
+
+
+def test_a_site_that_has_nothing_to_do_with_what_moved_is_let_be(stack: SmallStack) -> None:
+    log = Log(stack.store.paths.root)
+    stack.deploy(make_wanted(**FIRST))
+    during_the_bake(stack, lambda _since: log.add(*[500] * 9, host="db.test"))
+    stack.deploy(make_wanted(images={"web": image_of("web", "2")}, **FIRST))
+    assert newest(stack)["status"] == "done"
+
+
+def test_a_site_that_needs_what_moved_is_judged(stack: SmallStack) -> None:
+    log = Log(stack.store.paths.root)
+    stack.deploy(make_wanted(**FIRST))
+    during_the_bake(stack, lambda _since: log.add(*[500] * 9))
+    assert "app.example.com answers" in str(failing(stack, make_wanted(images={"db": image_of("db", "2")}, **FIRST)))
 
 
 def test_docker_away_for_a_moment_is_no_harm(stack: SmallStack) -> None:

@@ -85,6 +85,21 @@ def test_what_was_broken_before_is_nothing_to_judge_by(stack: SmallStack) -> Non
     assert asked.count(("10.0.0.7", 8000, "/")) >= 4
 
 
+def test_health_that_is_not_known_for_a_while_is_no_fall(stack: SmallStack) -> None:
+    """As it is after the engine was started again."""
+    stack.deploy(make_wanted(**FIRST))
+    behaviour = stack.docker.by_image[WEB_2] = Behaviour()
+    began = stack.docker.now
+
+    def look() -> None:
+        behaviour.healthy_after = 15.0 if 6 <= stack.docker.now - began < 9 else 2.0
+
+    stack.docker.on_sleep = look
+    stack.deploy(web_to_2(stack))
+    assert stack.docker.running()["web"] == WEB_2
+    assert newest(stack)["status"] == "done"
+
+
 def test_a_check_says_no_secret(stack: SmallStack) -> None:
     stack.deploy(make_wanted(**FIRST))
     stack.docker.by_image[WEB_2] = Behaviour(fails_by_hand=(0, 1000), probe="no login with Canary-5ecret/@:?")
