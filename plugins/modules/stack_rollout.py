@@ -207,6 +207,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import de
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.emit import emit
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge import Converge, ConvergeError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.hook_list import AFTER, BEFORE, hook_lines
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.plan_text import plan_text
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, ReleaseError, Store
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_facts import board_of, short, who
@@ -288,10 +289,14 @@ def diff_of(store: Store, plan: deploy.Plan, wanted: deploy.Wanted) -> list[dict
         before = emit(current.read_model()) if current else ""
     except ReleaseError:
         before = ""
+    # A repair runs no hooks, and before the first release there is nothing that one could work on.
+    is_new = plan.release is None or plan.release != current
+    first = hook_lines(wanted.about, BEFORE) if current and is_new else []
+    last = hook_lines(wanted.about, AFTER) if is_new else []
     path = "/opt/hypercode/current/compose.yaml"
     return [
         {"before": before, "after": wanted.compose_text, "before_header": path, "after_header": path},
-        {"prepared": plan_text(plan.actions, plan.reason, wanted.order, wanted.about)},
+        {"prepared": plan_text(plan.actions, plan.reason, wanted.order, wanted.about, first, last)},
     ]
 
 

@@ -13,15 +13,22 @@ from .plan_changes import STARTS_FIRST
 START_SECONDS, REPLACE_SECONDS = 5.0, 5.0
 
 
-def plan_text(actions: Mapping[str, str], reason: str, order: Sequence[Sequence[str]], about: Mapping[str, Any]) -> str:
-    """Return lines, in the order of the work. ``about`` has the settings of the rollout."""
-    lines = [f"plan ({reason}):"]
+def plan_text(
+    actions: Mapping[str, str],
+    reason: str,
+    order: Sequence[Sequence[str]],
+    about: Mapping[str, Any],
+    first: Sequence[str] = (),
+    last: Sequence[str] = (),
+) -> str:
+    """Return lines, in the order of the work. ``about`` has its settings; ``first`` and ``last`` say what hooks do."""
+    lines = [f"plan ({reason}):", *first]
     named = [name for level in order for name in level]
     for number, level in enumerate((level for level in order if any(name in actions for name in level)), 1):
         lines += [f"{number}. {name}: {actions[name]}" for name in level if name in actions]
     lines += [f"{name}: {action}" for name, action in actions.items() if name not in named]
     took = expected(actions, order, about)
-    return "\n".join([*lines, *([took] if took else [])]) + "\n"
+    return "\n".join([*lines, *last, *([took] if took else [])]) + "\n"
 
 
 def expected(actions: Mapping[str, str], order: Sequence[Sequence[str]], about: Mapping[str, Any]) -> str:
