@@ -29,6 +29,7 @@ def with_architecture(docker: DockerHost, engine: str, images: Mapping[str, str]
         if path == "/version":
             return {**found, "Arch": engine}
         kind = next((kind for name, kind in images.items() if f"/{name}@" in path or f"/{name}:" in path), engine)
-        return {**found, "Architecture": kind} if path.startswith("/images/") and found else found
+        is_image = path.startswith("/images/") and isinstance(found, dict)
+        return {**found, "Architecture": kind} if is_image else found
 
     docker._document = show  # type: ignore[method-assign]
