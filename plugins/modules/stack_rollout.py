@@ -175,17 +175,16 @@ evidence:
   type: str
 """
 
-import getpass
-import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import deploy, stack_state
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import deploy
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.emit import emit
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge import Converge, ConvergeError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, ReleaseError, Store
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_facts import board_of, short, who
 
 SPEC: dict[str, Any] = {
     "project": {"type": "str", "required": True},
@@ -207,14 +206,6 @@ SPEC: dict[str, Any] = {
     "timeout": {"type": "int", "default": 1800},
     "keep_releases": {"type": "int", "default": 5},
 }
-
-
-def who() -> str:
-    """Return the person behind this run: the user who called sudo, where there is one."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def secrets_from(values: Mapping[str, Any]) -> dict[str, str]:
@@ -284,18 +275,6 @@ def about_now(store: Store) -> dict[str, Any]:
         return {}
 
 
-def short(about: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: about.get(key) for key in ("id", "version", "status")}
-
-
-def read_board(store: Store, engine: Engine, project: str) -> list[dict[str, Any]]:
-    """Return the board of the release in use; nothing where it cannot be read."""
-    try:
-        return [row.as_board() for row in stack_state.read_board(engine, project, store.current())]
-    except (EngineError, ReleaseError):
-        return []
-
-
 def fail(module: AnsibleModule, error: ConvergeError, plan: deploy.Plan, board: list[dict[str, Any]]) -> NoReturn:
     """Fail with the reason, what was to be done, and how the services stand now."""
     module.fail_json(
@@ -326,7 +305,7 @@ def main() -> None:
         else:
             plan, about = Converge(store, engine, wanted, float(module.params["timeout"])).run(plan)
     except ConvergeError as error:
-        fail(module, error, plan, read_board(store, engine, wanted.project))
+        fail(module, error, plan, board_of(store, engine, wanted.project))
     except (EngineError, ReleaseError, deploy.DeployError, deploy.LaunchError) as error:
         module.fail_json(msg=str(error))
     result: dict[str, Any] = {"changed": bool(plan.actions), "plan": dict(plan.actions)}
@@ -335,7 +314,7 @@ def main() -> None:
     if about:
         result["release"] = short(about)
     if not module.check_mode:
-        result["hypercode_board"] = read_board(store, engine, wanted.project)
+        result["hypercode_board"] = board_of(store, engine, wanted.project)
     module.exit_json(**result)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import deploy
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.launcher import Launcher
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, Release, Store
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import Rollout
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import Rollout, run_release
 
 from fakes.docker_host import DockerHost, NearEngine
 
@@ -95,6 +96,19 @@ class SmallStack:
         options |= {"run": self.docker, "clock": self.docker.clock, "sleep": self.docker.sleep, "poll_seconds": 2.0}
         options["connections"] = self.connections
         return Rollout(store, release, engine, **options)
+
+    def launcher(self, run_here: Callable[..., int] | None = None) -> Launcher:
+        """Make a launcher that runs the rollout in between two looks."""
+
+        def run(store: Store, release: Release, engine: Engine) -> int:
+            return run_release(store, release, engine, rollout=self.rollout, run=self.docker, lock_wait=0)
+
+        return Launcher(
+            sleep=self.docker.sleep,
+            clock=self.docker.clock,
+            systemd=self.store.paths.root / "no-systemd",
+            run_here=run_here or run,
+        )
 
     def apply(self, release: Release) -> dict[str, Any]:
         self.rollout(self.store, release, self.engine).apply()

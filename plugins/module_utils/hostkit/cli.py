@@ -26,9 +26,10 @@ from .files import FileError
 from .image_content_cache import ContentCache
 from .image_content_text import images_of, render_images
 from .journal import Journal
-from .launcher import failure_of
+from .launcher import Launcher, failure_of
 from .release import UNFINISHED, Paths, Release, ReleaseError, Store, lock, lock_holder
 from .release_images import Runner
+from .rollback_command import add_verbs as add_rollback_verbs
 from .rollout import STARTING, Rollout, RolloutError, run_release
 
 EPILOG = "Exit codes: 0 all is well, 1 something is not, 2 the command was typed wrong, 75 another rollout is at work."
@@ -48,6 +49,7 @@ class Host:
     run: Runner = run_docker
     rollout: Callable[..., Rollout] = Rollout
     certificates: CertificatePaths = field(default_factory=CertificatePaths)
+    launcher: Launcher = field(default_factory=Launcher)
 
 
 def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
@@ -87,13 +89,14 @@ def _parser() -> argparse.ArgumentParser:
 
     certificates.add_parser(verbs)
 
-    rollout = verbs.add_parser("rollout", help="look at the newest rollout")
+    rollout = verbs.add_parser("rollout", help="look at rollouts, or go back to an earlier release")
     rollouts = rollout.add_subparsers(required=True, metavar="WHAT")
-    shown = rollouts.add_parser("status", help="show how the newest rollout stands")
+    shown = rollouts.add_parser("status", help="show how the last rollout stands")
     shown.set_defaults(function=_rollout_status)
     apply = rollouts.add_parser("apply", help="move this host to a release that is prepared here")
     apply.add_argument("release", help="its id, a folder name under /opt/hypercode/releases")
     apply.set_defaults(function=_rollout_apply)
+    add_rollback_verbs(rollouts)
 
     stack = verbs.add_parser("stack", help="start or stop the stack, or tell a service something")
     stacks = stack.add_subparsers(required=True, metavar="WHAT")
@@ -178,12 +181,26 @@ def _print_board(release: Release, board: Sequence[dict[str, object]]) -> None:
     print(f"release {release.id}  version {about.get('version') or '-'}  status {about['status']}")
 
 
+def last_moved(store: Store) -> Release:
+    """Return the release of the last rollout: one that has not ended, else the one whose journal was written last."""
+    releases = store.all()
+    unfinished = [release for release in releases if release.status in UNFINISHED]
+    return unfinished[-1] if unfinished else max(releases, key=lambda found: (_written(store, found), found.id))
+
+
+def _written(store: Store, release: Release) -> int:
+    try:
+        return Journal(store.paths, release.id).path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def _rollout_status(_arguments: argparse.Namespace, host: Host) -> int:
     releases = host.store.all()
     if not releases:
         print("hypercode: no rollout has run on this host")
         return 1
-    newest = releases[-1]
+    newest = last_moved(host.store)
     about = newest.read()
     status = about["status"]
     print(f"release {newest.id}  version {about.get('version') or '-'}  status {status}")
@@ -191,7 +208,9 @@ def _rollout_status(_arguments: argparse.Namespace, host: Host) -> int:
         details = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("time", "event") and value)
         print(f"  {event['event']}  {details}".rstrip())
     if status in UNFINISHED and lock_holder(host.store.paths) is None:
-        print("It was cut off: no process is at work on it. Next: run site.yml again; it finishes the job")
+        is_way_back = newest.was_in_use and newest != host.store.current()
+        again = f"hypercode rollout back {newest.id}" if is_way_back else "run site.yml again"
+        print(f"It was cut off: no process is at work on it. Next: {again}; it finishes the job")
     elif status not in UNFINISHED and status != "done":
         print(failure_of(about, host.store.paths, timeout=0))
     return 0 if status == "done" else 1

@@ -68,13 +68,19 @@ class Converge:
                 message = f"The containers are as wanted, and nothing was changed, but: {plan.unread[0]}"
                 raise ConvergeError(message, about=plan.release.peek() if plan.release else {})
         if plan.actions:
-            release = prepare(self.store, plan, self.wanted)
+            release = self._prepare(plan)
             self.launcher.start(self.store, release, self.engine)
             return plan, self._wait(release)
         return plan, self._confirm(plan)
 
     def _plan_again(self) -> Plan:
         return make_plan(self.store, self.engine, self.wanted, tell=self.tell)
+
+    def _prepare(self, plan: Plan) -> Release:
+        return prepare(self.store, plan, self.wanted)
+
+    def _settle(self, release: Release) -> None:
+        settle(self.store, release, self.wanted)
 
     def _wait_for_others(self) -> tuple[str | None, bool]:
         """Return whose rollout is at work, and whether there was a wait: for the start at boot, which is none."""
@@ -104,7 +110,7 @@ class Converge:
         if release is None:
             return {}
         self._check_ready(plan)
-        settle(self.store, release, self.wanted)
+        self._settle(release)
         return release.read()
 
     def _check_ready(self, plan: Plan) -> None:

@@ -16,9 +16,12 @@ from .wanted import Wanted, references_in
 ALL = "(all)"
 
 
-def changes_between(current: Release, wanted: Wanted) -> dict[str, str]:
-    """Return service -> what is done to it. Never empty: what touches no service stands under `(all)`."""
-    before = current.read_model()
+def changes_between(current: Release, wanted: Wanted, before: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Return service -> what is done to it. Never empty: what touches no service stands under `(all)`.
+
+    `before` is the current release's project, where it is to be compared in another form than it was asked for.
+    """
+    before = current.read_model() if before is None else before
     old, new = before["services"], wanted.model["services"]
     secrets = changed_secrets(current.read_env(), wanted.secrets)
     networks = _changed(before.get("networks"), wanted.model.get("networks"))

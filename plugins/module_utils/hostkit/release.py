@@ -95,6 +95,12 @@ class Release:
         except ReleaseError:
             return DAMAGED
 
+    @property
+    def was_in_use(self) -> bool:
+        """True when it has been up on this host: then it can be gone back to, whatever became of it since."""
+        about = self.peek()
+        return bool(about.get("in_use_since")) or about.get("status") == "done"
+
     def read_model(self) -> dict[str, Any]:
         """Read model.json, the project as it was wanted."""
         model = self._read("model.json")
@@ -276,7 +282,7 @@ class Store:
         keep = max(keep, 2)
         current = self.current()
         keeps = {current.id, str(current.read().get("previous"))} if current else set()
-        deployed = [release for release in self.all() if release.status == "done" or release.id in keeps]
+        deployed = [release for release in self.all() if release.was_in_use or release.id in keeps]
         others = [release for release in self.all() if release not in deployed]
         removed = []
         for release in sorted([*deployed[:-keep], *others[:-keep]], key=lambda found: found.id):

@@ -126,7 +126,8 @@ class Rollout:
             failure = self.explain(error)
             self.fail(failure, previous)
             raise failure from error
-        self.release.update(status="done", finished=_now(), pid=None)
+        came = {} if previous == self.release and about.get("in_use_since") else {"in_use_since": _now()}
+        self.release.update(status="done", finished=_now(), pid=None, **came)
         self.journal.write("done")
         self._tidy(stack)
         self._prune(int(about.get("keep_releases") or 5))

@@ -197,18 +197,6 @@ def test_versions_of_any_kind(call: Any, version: object) -> None:
     assert call(version=version)["changed"] is False
 
 
-def test_who_is_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUDO_USER", "ann")
-    assert stack_rollout.who() == "ann"
-    monkeypatch.delenv("SUDO_USER")
-
-    def nobody() -> str:
-        raise KeyError("getpwuid(): uid not found")
-
-    monkeypatch.setattr(stack_rollout.getpass, "getuser", nobody)
-    assert stack_rollout.who() == str(os.getuid())
-
-
 def test_the_record_says_who_and_why(call: Any, stack: SmallStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "ann")
     call(reason="because")

@@ -10,23 +10,14 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import de
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge import Converge, ConvergeError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.deploy import DeployError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import EngineError
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.launcher import Launcher
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Release, lock
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import STARTING, run_release
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import STARTING
 from fakes.docker_host import Behaviour, KilledError
 from fakes.small_stack import SmallStack, image_of, make_wanted
 
 
 def converge(stack: SmallStack, wanted: deploy.Wanted, run_here: Callable[..., int] | None = None) -> Converge:
-    def run(store: Any, release: Release, engine: Any) -> int:
-        return run_release(store, release, engine, rollout=stack.rollout, run=stack.docker, lock_wait=0)
-
-    launcher = Launcher(
-        sleep=stack.docker.sleep,
-        clock=stack.docker.clock,
-        systemd=stack.store.paths.root / "no-systemd",
-        run_here=run_here or run,
-    )
+    launcher = stack.launcher(run_here)
     return Converge(
         stack.store,
         stack.engine,
