@@ -52,7 +52,10 @@ if plan:
 module.exit_json(changed=bool(plan), plan=plan, release=release(wanted))
 """
 ROLLBACK = """
-module = AnsibleModule({'to': {}, 'reason': {}}, supports_check_mode=True)
+module = AnsibleModule({'to': {}, 'reason': {}, 'project': {}}, supports_check_mode=True)
+if (home / 'busy').exists():
+    (home / 'busy').unlink()
+    module.fail_json(msg='Another rollout is at work on this host')
 wanted = module.params['to'].removeprefix('id-')
 log('rollback ' + wanted)
 if (home / 'no-way-back').exists():
