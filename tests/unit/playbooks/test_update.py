@@ -35,7 +35,7 @@ def during(fleet: Fleet, what: str) -> subprocess.Popen[str]:
 
 
 def test_one_host_first_then_the_others_and_nothing_the_second_time(fleet: Fleet) -> None:
-    fleet.variables = {"edge_health_path": "/health", "update_drain_seconds": 3}
+    fleet.variables = {"edge_health_path": "/health", "edge_sites": [{}], "update_drain_seconds": 3}
     done = fleet.update()
     assert done.code == 0, done.output
     assert fleet.now() == dict.fromkeys(THREE, "2")
