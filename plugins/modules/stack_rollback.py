@@ -42,6 +42,12 @@ options:
     description: Why this is done, for release.json.
     type: str
     default: ""
+  accept_data:
+    description:
+      - Whether the data was put back to what that release understands. Without it, a release that is not reversible is
+        not left backwards.
+    type: bool
+    default: false
   timeout:
     description: Seconds to wait for the whole move. It goes on when this passes.
     type: int
@@ -109,6 +115,7 @@ SPEC: dict[str, Any] = {
     "to": {"type": "str", "default": ""},
     "project": {"type": "str", "default": ""},
     "reason": {"type": "str", "default": ""},
+    "accept_data": {"type": "bool", "default": False},
     "timeout": {"type": "int", "default": 1800},
 }
 
@@ -116,7 +123,7 @@ SPEC: dict[str, Any] = {
 def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     store, engine, params = Store(Paths()), Engine(), module.params
-    request = rollback.Request(params["to"], params["project"], who(), params["reason"])
+    request = rollback.Request(params["to"], params["project"], who(), params["reason"], params["accept_data"])
     result: dict[str, Any] = {"changed": False}
     try:
         current = store.current()

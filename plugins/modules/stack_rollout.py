@@ -111,6 +111,23 @@ options:
     description: Seconds that an old container has at most to finish what it has begun. It gets no new request.
     type: int
     default: 30
+  hooks:
+    description:
+      - Commands to run around the rollout, such as a migration of a database. The keys are C(before_rollout), run
+        before any service is touched, C(after_rollout), run when the release is up, and C(before_rollback), run before
+        it is left for an older one. Each is a list of mappings of C(service), C(command), a list, and C(timeout) in
+        seconds (300).
+      - Each runs in a container of its own, with the image, environment and networks of the service in this release.
+      - When one of C(before_rollout) fails, nothing is touched. When one of C(after_rollout) fails, the release fails.
+      - None runs where nothing changes, and none of C(before_rollout) before the first release.
+    type: dict
+    default: {}
+  reversible:
+    description:
+      - Whether the release before this one understands the data after it. Where it does not, this one is not taken back
+        when it fails, and M(hypercode.deploy.stack_rollback) refuses to leave it backwards.
+    type: bool
+    default: true
   timeout:
     description: Seconds to wait for the whole rollout. It goes on when this passes.
     type: int
@@ -203,6 +220,8 @@ SPEC: dict[str, Any] = {
     "start_first": {"type": "bool", "default": False},
     "min_healthy": {"type": "int", "default": 10},
     "drain_timeout": {"type": "int", "default": 30},
+    "hooks": {"type": "dict", "default": {}},
+    "reversible": {"type": "bool", "default": True},
     "timeout": {"type": "int", "default": 1800},
     "keep_releases": {"type": "int", "default": 5},
 }
@@ -246,6 +265,8 @@ def wanted_from(params: Mapping[str, Any]) -> deploy.Wanted:
             },
             "ready_timeout": params["ready_timeout"],
             "keep_releases": params["keep_releases"],
+            "hooks": params["hooks"],
+            "reversible": params["reversible"],
             **{name: params[name] for name in ("start_first", "min_healthy", "drain_timeout")},
         },
     )

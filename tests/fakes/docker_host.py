@@ -23,6 +23,7 @@ from typing import Any
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.envfile import load_env
 
+from . import docker_keepers
 from .docker_parts import (
     LABEL,
     REFERENCE,
@@ -52,14 +53,14 @@ class DockerHost:
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
     containers: dict[str, Container] = field(default_factory=dict)
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # What was made and never started, by its id: its name, label and image.
+    keepers: dict[str, dict[str, Any]] = field(default_factory=dict)
     commands: list[list[str]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     environments: list[dict[str, str]] = field(default_factory=list)
-    # Called before each command; an answer replaces what would have happened.
     before: Callable[[list[str]], CommandResult | None] = lambda _argv: None
     on_sleep: Callable[[], None] = lambda: None
-    # The address of every container, in every network.
-    address: str = ""
+    address: str = ""  # Of every container, in every network.
     api: tuple[str, str] = ("1.24", "1.48")
     answers: bool = True
     _server: Any = None
@@ -135,12 +136,10 @@ class DockerHost:
         if path == "/version":
             return {"Version": "28.5.0", "ApiVersion": self.api[1], "MinAPIVersion": self.api[0]}
         if path == "/containers/json":
-            label = json.loads(query["filters"])["label"][0]
-            project = label.partition("=")[2]
-            return [{"Id": item.id} for item in self.containers.values() if item.project == project]
+            return docker_keepers.listed(self, query)
         kind, _, rest = path.strip("/").partition("/")
         if kind == "images":
-            return self.images.get(without_tag(rest.removesuffix("/json")))
+            return docker_keepers.images(self, rest)
         if kind == "networks":
             return self._network(rest) if rest else self._networks(query)
         name, _, what = rest.partition("/")
@@ -186,7 +185,7 @@ class DockerHost:
         }
         return {
             "Id": container.id,
-            "Name": f"/{container.project}-{container.service}-{container.number}",
+            "Name": f"/{container.name or f'{container.project}-{container.service}-{container.number}'}",
             "Image": container.image_id,
             "RestartCount": restarts,
             "State": {
@@ -247,11 +246,12 @@ class DockerHost:
                 self.networks.pop(name)
             case ["docker", "unpause", container]:
                 self.containers[container].state = "running"
-            case ["docker", "stop" | "rm" as verb, *_, container]:
-                if verb == "rm":
-                    self.containers.pop(container)
-                else:
-                    self.containers[container].state = "exited"
+            case ["docker", "rm", *_, container]:
+                self.containers.pop(container, None) or self.keepers.pop(container)
+            case ["docker", "stop", container]:
+                self.containers[container].state = "exited"
+            case ["docker", "create" | "rmi", *_]:
+                return docker_keepers.run(self, words)
             case ["docker", "kill", "--signal", _, container]:
                 return CommandResult(0 if container in self.containers else 1, "", "no such container")
             case _:
@@ -301,7 +301,7 @@ class DockerHost:
 
     def _up(self, project: str, model: dict[str, Any], name: str, *, recreate: bool, copies: int = 1) -> CommandResult:
         service = model["services"][name]
-        image = self.images.get(without_tag(service["image"]))
+        image = docker_keepers.find(self, service["image"])
         if image is None:
             return CommandResult(1, "", f"Error response from daemon: No such image: {service['image']}")
         networks = []

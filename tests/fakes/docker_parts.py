@@ -59,6 +59,8 @@ class Container:
     oneoff: bool = False
     state: str = "running"
     exit_code: int = 0
+    # Given by hand; else it is made of the three above.
+    name: str = ""
 
     def is_of(self, project: str, service: str) -> bool:
         return (self.project, self.service) == (project, service) and not self.oneoff

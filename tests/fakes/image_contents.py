@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.image_content_docker import LABEL
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Release, Store
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import Rollout
 
@@ -59,7 +60,7 @@ class ImageHost:
         docker.before = self.before
 
     def before(self, words: list[str]) -> CommandResult | None:
-        if words[:2] == ["docker", "create"]:
+        if words[:2] == ["docker", "create"] and LABEL in words:
             if self.refuses:
                 return CommandResult(1, "", f"Error response from daemon: {self.refuses}\n")
             name = words[words.index("--name") + 1]

@@ -35,9 +35,11 @@ SETTINGS = (
     "local_images",
     "credentials",
     "package_rules",
+    "hooks",
+    "reversible",
 )
 # What the first pull and the first start found out about a service; it counts for as long as the release does.
-RECORDED = ("image", "digest", "image_id", "config_hash", "python_packages", "watched_packages")
+RECORDED = ("image", "digest", "image_id", "fetched", "config_hash", "python_packages", "watched_packages")
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,10 @@ class Engine:
             return None
         return document
 
+    def image_ids(self) -> frozenset[str]:
+        """Return the ids of all images on this host."""
+        return frozenset(str(image["Id"]) for image in self.get("/images/json"))
+
     def network(self, name: str) -> dict[str, Any] | None:
         """Inspect a network, with the running containers on it; None when there is none of that name."""
         try:

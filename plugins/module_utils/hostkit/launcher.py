@@ -125,6 +125,9 @@ def failure_of(about: Mapping[str, Any], paths: Paths, *, timeout: float) -> str
     previous, current = about.get("previous"), paths.current
     if status == "reverted":
         return f"{message}. The previous release {previous} is running again"
+    if failure.get("revert") and current.is_symlink() and current.readlink().name == about.get("id"):
+        # It is not reversible, and stays.
+        return f"{message}. {failure['revert']}"
     if failure.get("revert"):
         return (
             f"{message}. Putting the previous release {previous} back failed too: {failure['revert']}. "

@@ -22,15 +22,19 @@ PULL_TIMEOUT = 1800.0
 
 @dataclass(frozen=True)
 class Resolved:
-    """An image that is on this host: as it was asked for, as Compose is told, and what it is."""
+    """An image that is on this host: as it was asked for, as Compose is told, and what it is.
+
+    `recorded` is the digest that it was pulled by, where Docker does not know it by that any more.
+    """
 
     image: str
     reference: str
     image_id: str
+    recorded: str = ""
 
     @property
     def digest(self) -> str:
-        return self.reference.partition("@")[2]
+        return self.reference.partition("@")[2] or self.recorded
 
 
 def recorded_reference(meta: Mapping[str, Any]) -> str:
@@ -57,11 +61,12 @@ class Images:
             image = str(model["services"][name]["image"])
             recorded = recorded_reference(meta) if meta.get("image") == image else ""
             if (image, recorded) not in known:
-                known[image, recorded] = self._have(image, recorded, local=image in local)
+                image_id = str(meta.get("image_id") or "") if recorded else ""
+                known[image, recorded] = self._have(image, recorded, image_id, local=image in local)
             result[name] = known[image, recorded]
         return result
 
-    def _have(self, image: str, recorded: str, *, local: bool) -> Resolved:
+    def _have(self, image: str, recorded: str, image_id: str, *, local: bool) -> Resolved:
         # A bare tag is asked for anew, unless it was built here: only then does it mean what is on this host.
         fixed = recorded or (image if local or "@" in image else "")
         found: Mapping[str, Any] | None = self.engine.image(fixed) if fixed else None
@@ -71,7 +76,15 @@ class Images:
                     f"The image {image} was to be built on this host, but it is not here. "
                     "Fix: run site.yml again; it builds it"
                 )
-            found = self._pull(fixed or image)
+            try:
+                found = self._pull(fixed or image)
+            except RolloutError as error:
+                if not image_id:
+                    raise
+                # Where one image has several names, pruning takes all but one. By its id it is the same.
+                if self.engine.image(image_id) is None:
+                    raise RolloutError(f"{error}. It was on this host, and somebody removed it") from error
+                return Resolved(image, image_id, image_id, recorded.partition("@")[2])
         reference = fixed or _with_digest(image, found)
         return Resolved(image, reference, str(found["Id"]))
 
@@ -83,8 +96,13 @@ class Images:
         return found
 
 
+def repository_of(image: str) -> str:
+    """The name of an image without its tag."""
+    return image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
+
+
 def _with_digest(image: str, found: Mapping[str, Any]) -> str:
-    repository = image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
+    repository = repository_of(image)
     for listed in found.get("RepoDigests") or []:
         name, _at, digest = str(listed).partition("@")
         if _same_repository(name, repository):

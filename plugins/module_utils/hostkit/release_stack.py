@@ -178,14 +178,14 @@ class ReleaseStack:
 
     # ---- docker compose -------------------------------------------------------------------------------------------
 
-    def compose(self, *words: str) -> CommandResult:
+    def compose(self, *words: str, timeout: float = COMPOSE_TIMEOUT) -> CommandResult:
         """Run Compose. Secrets that it quotes are masked in what comes back."""
         done = self.tools.run(
             [
                 *("docker", "compose", "--project-name", self.project, "--file", str(self.release.compose_file)),
                 *("--env-file", str(self.release.env_file), *words),
             ],
-            timeout=COMPOSE_TIMEOUT,
+            timeout=timeout,
             environment={"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain"},
             # A variable of this process would win over the release's env file.
             inherit=False,

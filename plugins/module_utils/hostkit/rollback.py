@@ -21,6 +21,7 @@ from .credentials_apply import Comparison, compare, credentials_of, values_of
 from .credentials_exec import Teller, tell_program
 from .deploy import LOCK_WAIT, PREPARING, DeployError, Plan, busy, is_intact, joined
 from .engine import Engine
+from .hooks import refuse_crossing
 from .plan_changes import changes_between
 from .release import ID, UNFINISHED, Release, ReleaseError, Store, lock, lock_holder
 from .release_images import recorded_reference
@@ -35,13 +36,15 @@ CARRIED = ("ready_timeout", "keep_releases", "start_first", "min_healthy", "drai
 class Request:
     """Where to go back to: the id of a release, a version, or nothing for the release before.
 
-    `project` may be empty, for that of the release in use.
+    `project` may be empty, for that of the release in use. `accept_data` says that the data was put back to what the
+    older release understands.
     """
 
     to: str = ""
     project: str = ""
     who: str = ""
     why: str = ""
+    accept_data: bool = False
 
 
 # ---- which release ---------------------------------------------------------------------------------------------------
@@ -114,6 +117,13 @@ def make_plan(store: Store, engine: Engine, request: Request, *, tell: Teller = 
     current = store.current()
     about = target.read()
     _check_project(request, current, about)
+    problem = refuse_crossing(store, current, target) if current and not request.accept_data else ""
+    if problem:
+        fix = (
+            "put the data back by hand to how it was before that, from a restore point of then; then say so with "
+            "-e rollback_accept_data=true (on the host: hypercode rollout back --accept-data)"
+        )
+        raise _refusal(problem, fix)
     is_there = stack_state.engine_is_there(engine)
     recorded = current.peek().get("services") if current else None
     rows = stack_state.read_rows(engine, str(about["project"]), recorded or about["services"]) if is_there else []

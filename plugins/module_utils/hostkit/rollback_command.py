@@ -27,6 +27,9 @@ def add_verbs(verbs: Any) -> None:
     back.add_argument("to", nargs="?", default="", help="its id or version (default: the one before the current one)")
     back.add_argument("--check", action="store_true", help="only say what would be done")
     back.add_argument("--reason", default="", help="why, for the record")
+    back.add_argument(
+        "--accept-data", action="store_true", help="the data was put back to what that release understands"
+    )
     back.add_argument("--timeout", type=float, default=1800.0, help="seconds to wait for it (1800)")
     back.set_defaults(function=_back)
 
@@ -84,7 +87,7 @@ def _back(arguments: argparse.Namespace, host: Any) -> int:
 
 
 def _go_back(arguments: argparse.Namespace, host: Any) -> int:
-    request = Request(to=arguments.to, who=who(), why=arguments.reason)
+    request = Request(to=arguments.to, who=who(), why=arguments.reason, accept_data=arguments.accept_data)
     plan = make_plan(host.store, host.engine, request)
     target = target_of(plan)
     version = target.read().get("version") or "-"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import image_content_check
+from . import hooks, image_content_check
 from .compose.emit import emit
 from .connections import connections_to
 from .credentials_apply import Keeper, credentials_of, values_of
@@ -29,6 +29,7 @@ from .engine import Engine, EngineError, run_docker
 from .image_content_cache import ContentCache
 from .image_content_check import ContentCheck
 from .image_content_docker import Looker, Stream, stream_command
+from .image_keeper import ImageKeeper, images_of, mark_fetched
 from .journal import Journal
 from .redact import Redactor
 from .release import Release, ReleaseError, Store, lock, lock_holder
@@ -91,7 +92,9 @@ class Rollout:
         """Return what tells services their secrets; `other` is the release that ran before it."""
         credentials = credentials_of(stack.release)
         is_way_back = stack.release != self.release
-        foreign = [found for found in credentials_of(self.release) if found not in credentials] if is_way_back else []
+        # What only the newer release has: it may have told them.
+        newer = self.release if is_way_back else other if hooks.is_way_back(stack.release, other) else None
+        foreign = [found for found in credentials_of(newer) if found not in credentials]
         if not credentials and not foreign:
             return None
         return Keeper(
@@ -119,8 +122,11 @@ class Rollout:
         try:
             self.pull()
             self.look_into_images()
+            self._keeper_of_images().keep(self.release)
             stack = self.stack()
+            hooks.run_before(stack, previous, lambda: self.stack(previous))
             stack.bring_up()
+            hooks.run_after(stack, previous)
             self.store.switch(self.release)
         except Exception as error:
             failure = self.explain(error)
@@ -139,7 +145,11 @@ class Rollout:
             # The release is up; a network that stays does no harm.
             self.journal.write("not removed", reason=str(error))
 
+    def _keeper_of_images(self) -> ImageKeeper:
+        return ImageKeeper(self.store, self.engine, self.run, self.journal)
+
     def _prune(self, keep: int) -> None:
+        before = {release.id: images_of(release) for release in self.store.all()}
         try:
             removed = self.store.prune(keep)
             image_content_check.prune(self.store)
@@ -147,6 +157,7 @@ class Rollout:
             # The release is up; old folders that stay do no harm.
             self.journal.write("not pruned", reason=str(error))
             return
+        self._keeper_of_images().prune(image for release in removed for image in before[release])
         if removed:
             self.journal.write("pruned", releases=removed)
 
@@ -161,10 +172,12 @@ class Rollout:
                     "Fix: run site.yml again; it writes a fresh release"
                 )
         self.journal.write("pulling", images=len({service.get("image") for service in model["services"].values()}))
+        here = self.engine.image_ids()
         found = Images(self.engine, self.run).have_all(about, model)
         for name, image in found.items():
             about["services"][name].update(image=image.image, digest=image.digest, image_id=image.image_id)
             model["services"][name]["image"] = image.reference
+        mark_fetched(self.store, about["services"], here, about.get("local_images") or [])
         self.release.write_compose(emit(model))
         self.release.update(services=about["services"])
         self.journal.write("pulled", images=len(set(found.values())))
@@ -196,8 +209,9 @@ class Rollout:
 
     def put_back(self, previous: Release) -> None:
         """Bring as much of the previous release up again as can be. Evidence goes beside that of the first failure."""
-        self.journal.write("reverting", to=previous.id)
         stack = self.stack(previous, evidence="revert")
+        hooks.leave(self.stack(), stack, self.store)
+        self.journal.write("reverting", to=previous.id)
         if stack.keeper:
             stack.keeper.tell_running()
         stack.replace_networks()

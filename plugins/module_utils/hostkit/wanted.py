@@ -13,6 +13,7 @@ from typing import Any
 from .compose.emit import emit
 from .compose.envfile import write_env
 from .credentials import Credential, CredentialError, read_credentials
+from .hook_list import hook_problem
 from .image_content_rules import PackageRuleError, PackageRules, rules_in
 
 REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(:?[-+?])?")
@@ -138,6 +139,9 @@ def check_wanted(wanted: Wanted) -> None:
         _rules = wanted.package_rules
     except PackageRuleError as error:
         raise DeployError(_unchanged(error)) from error
+    problem = hook_problem(wanted.about.get("hooks") or {}, wanted.services)
+    if problem:
+        raise DeployError(f"{problem}. Nothing was changed. Fix: correct stack_hooks")
 
 
 def check_credentials(wanted: Wanted) -> None:

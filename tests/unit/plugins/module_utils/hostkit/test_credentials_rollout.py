@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import rollback
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.journal import Journal
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.scram import make_verifier
@@ -296,3 +297,16 @@ def test_an_image_that_is_no_grafana_is_no_reason_for_the_way_back_to_fail(stack
     assert "Fix: web has to be an image of Grafana that has the command grafana cli" in str(error)
     assert newest(stack)["status"] == "reverted"
     assert "password not set" in events(stack)
+
+
+@pytest.mark.parametrize("knew", [True, False])
+def test_going_back_by_hand_tells_the_value_of_the_older_release(stack: KeepingStack, knew: bool) -> None:
+    """Also where only the newer release says that the database keeps it."""
+    stack.deploy(make_wanted() if knew else make_plain())
+    stack.deploy(make_wanted(secret=NEW))
+    assert stack.kept.accepts(NEW)
+    request = rollback.Request()
+    plan = rollback.make_plan(stack.store, stack.engine, request, tell=stack.kept)
+    stack.apply(rollback.prepare(stack.store, rollback.target_of(plan), request))
+    assert stack.kept.accepts(CANARY)
+    nothing_leaked(stack)

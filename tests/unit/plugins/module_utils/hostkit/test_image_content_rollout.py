@@ -54,7 +54,8 @@ def test_a_release_that_is_clean(stack: LookedIntoStack) -> None:
         "worker": 0,
     }
     assert about["services"]["web"]["watched_packages"] == []
-    assert events(stack)[:5] == ["started", "pulling", "pulled", "looked into the images", "bringing up"]
+    first = ["started", "pulling", "pulled", "looked into the images", "keeping images", "bringing up"]
+    assert events(stack)[:6] == first
     assert len(list(stack.store.paths.images.iterdir())) == 3
     assert stack.host.made == {}
 
@@ -62,7 +63,7 @@ def test_a_release_that_is_clean(stack: LookedIntoStack) -> None:
 def test_everything_is_looked_into_before_anything_is_touched(stack: LookedIntoStack) -> None:
     stack.deploy(make_wanted())
     kinds = [words[1] for words in stack.docker.commands]
-    assert kinds == ["pull"] * 3 + ["create", "rm"] * 3 + ["compose"] * (len(kinds) - 9)
+    assert kinds == ["pull"] * 3 + ["create", "rm"] * 3 + ["create"] * 3 + ["compose"] * (len(kinds) - 12)
 
 
 def test_an_image_is_looked_into_once(stack: LookedIntoStack) -> None:
