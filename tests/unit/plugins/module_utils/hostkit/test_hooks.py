@@ -45,6 +45,8 @@ class HookHost:
         assert words[8:13] == ["run", "--rm", "--no-deps", "-T", "--name"]
         name, service, command = words[13], words[14], " ".join(words[15:])
         version = Path(words[5]).read_text(encoding="utf-8").split("demo/web:")[1][0]
+        # Docker makes no second container of that name.
+        assert not [item for item in self.docker.containers.values() if item.name == name]
         self.ran.append((version, command))
         self.seen.append(self.docker.running())
         if command in self.leaves:
@@ -200,13 +202,16 @@ def test_cut_off_in_it_the_next_run_removes_it_first_and_runs_it_again(stack: Sm
 
     def kill(words: list[str]) -> CommandResult | None:
         if "run" in words[:9]:
-            host.leave(words[13], words[14])
+            cut.append(words)
             raise KilledError
         return None
 
+    cut: list[list[str]] = []
     stack.docker.before = kill
     with pytest.raises(KilledError):
         stack.deploy(wanted("2"))
+    # As a real SIGKILL leaves it.
+    host.leave(cut[0][13], cut[0][14])
     stack.docker.before = host.before
     host.ran.clear()
     stack.deploy(wanted("2"))

@@ -113,6 +113,25 @@ def test_what_a_kept_release_still_uses_stays(stack: SmallStack) -> None:
     assert image_of("web", "1") not in stack.docker.images
 
 
+def test_what_a_release_that_never_came_up_uses_stays_with_it(stack: SmallStack) -> None:
+    deploy(stack, "1")
+    stack.docker.by_image[image_of("web", "3")] = Behaviour(healthy_after=None)
+    failing(stack, make_wanted("3", images={"db": image_of("db", "1")}))
+    deploy(stack, "2")
+    del stack.docker.by_image[image_of("web", "3")]
+    deploy(stack, "2", environment={"MORE": "yes"})
+    assert "1" not in [release.read()["version"] for release in stack.store.all()]
+    assert image_of("db", "1") in stack.docker.images
+    assert image_of("worker", "1") not in stack.docker.images
+
+
+def test_what_several_releases_used_goes_with_the_last(stack: SmallStack) -> None:
+    same = {"db": image_of("db", "1")}
+    for version, images in (("1", same), ("2", same), ("3", None), ("2", None)):
+        stack.deploy(make_wanted(version, images=images, keep_releases=2))
+    assert image_of("db", "1") not in stack.docker.images
+
+
 def test_an_image_that_was_here_before_stays(stack: SmallStack) -> None:
     digest = stack.docker.registry[image_of("db", "1")]
     stack.docker.keep_image(image_of("db", "1"), digest)

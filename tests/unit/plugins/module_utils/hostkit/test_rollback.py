@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -216,6 +217,17 @@ def test_one_that_gets_not_healthy_any_more_is_left_again(stack: SmallStack, ids
     del stack.docker.by_image[image_of("web", "1")]
     assert go_back(stack)[1]["id"] == ids[0]
     assert stack.docker.running() == ONE
+
+
+def test_one_of_before_this_was_recorded_can_be_tried_again_too(stack: SmallStack, ids: Ids) -> None:
+    first = stack.store.get(ids[0])
+    about = {key: value for key, value in first.read().items() if key != "in_use_since"}
+    (first.folder / "release.json").write_text(json.dumps(about), encoding="utf-8")
+    stack.docker.by_image[image_of("web", "1")] = Behaviour(healthy_after=None)
+    with pytest.raises(ConvergeError):
+        go_back(stack)
+    del stack.docker.by_image[image_of("web", "1")]
+    assert go_back(stack)[1]["id"] == ids[0]
 
 
 def test_cut_off_half_way_it_is_finished_by_the_same_command(stack: SmallStack, ids: Ids) -> None:
