@@ -96,7 +96,7 @@ def test_hooks_run_around_an_update(host, inventory):
     done = update(inventory, "six", "6", stack_start_first=True, stack_hooks=HOOKS)
     assert done.code == 0, done.output
     said = "cat /var/lib/hypercode/rollout/evidence/$(basename $(readlink /opt/hypercode/current))/hook-*.txt"
-    assert stack.root(host, said) == "migrated for 6\n"
+    assert "migrated for 6\n" in stack.root(host, said)
     assert len(app(host)) == 1
 
 
@@ -147,7 +147,7 @@ def test_back_under_load_without_a_registry(host, inventory, figure):
     assert (version(), len(app(host))) == ("5", 1)
     assert re.search(r"web1 is on version 5 \(release \S+; back to release", " ".join(done.output.split())), done.output
     said = "cat /var/lib/hypercode/rollout/evidence/*/hook-before_rollback-*.txt"
-    assert stack.root(host, said) == "migrated back from 6\n"
+    assert "migrated back from 6\n" in stack.root(host, said)
     again = playbook.play("-e", "rollback_to=5", inventory=inventory, playbook="playbooks/rollback.yml")
     assert (again.code, again.changed("web1")) == (0, 0), again.output
 
