@@ -200,6 +200,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import de
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.emit import emit
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge import Converge, ConvergeError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.hook_list import AFTER, BEFORE, hook_lines
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, ReleaseError, Store
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_facts import board_of, short, who
 
@@ -280,6 +281,10 @@ def diff_of(store: Store, plan: deploy.Plan, wanted: deploy.Wanted) -> list[dict
     except ReleaseError:
         before = ""
     lines = "".join(f"{name}: {action}\n" for name, action in plan.actions.items())
+    if current and plan.release != current:
+        lines = "".join(f"{line}\n" for line in hook_lines(wanted.about, BEFORE)) + lines
+    if plan.release is None or plan.release != current:
+        lines += "".join(f"{line}\n" for line in hook_lines(wanted.about, AFTER))
     path = "/opt/hypercode/current/compose.yaml"
     return [
         {"before": before, "after": wanted.compose_text, "before_header": path, "after_header": path},

@@ -108,10 +108,6 @@ def test_a_hook_that_fails_stops_it_with_nothing_touched(host, inventory):
     assert "The before_rollout hook of app failed: no table of that name" in done.output, done.output
     assert "No service was touched" in done.output
     assert (app(host), version()) == (before, "6")
-    slow = {"before_rollout": [{**hook("import time; time.sleep(60)"), "timeout": 3}]}
-    done = update(inventory, "five", "7", stack_start_first=True, stack_hooks=slow)
-    assert "did not end within 3 s" in done.output, done.output
-    assert app(host) == before
 
 
 @pytest.mark.parametrize(
@@ -148,8 +144,9 @@ def test_back_under_load_without_a_registry(host, inventory, figure):
     assert re.search(r"web1 is on version 5 \(release \S+; back to release", " ".join(done.output.split())), done.output
     said = "cat /var/lib/hypercode/rollout/evidence/*/hook-before_rollback-*.txt"
     assert "migrated back from 6\n" in stack.root(host, said)
-    again = playbook.play("-e", "rollback_to=5", inventory=inventory, playbook="playbooks/rollback.yml")
-    assert (again.code, again.changed("web1")) == (0, 0), again.output
+    now = app(host)
+    assert "nothing to do" in stack.root(host, "hypercode rollout back 5")
+    assert app(host) == now
 
 
 def test_how_far_it_goes(host, figure):

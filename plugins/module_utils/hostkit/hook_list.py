@@ -36,6 +36,11 @@ def hooks_of(about: Mapping[str, Any], point: str) -> list[Hook]:
     ]
 
 
+def hook_lines(about: Mapping[str, Any], point: str) -> list[str]:
+    """Say for a plan what runs at a point. The service is told, the command is not: it may hold anything."""
+    return [f"{point} hook: a command in a container of {hook.service}" for hook in hooks_of(about, point)]
+
+
 def hook_problem(hooks: Any, services: Mapping[str, Any]) -> str:
     """What is wrong with hooks as they were handed over; empty when nothing is. No value of a command is told."""
     if not isinstance(hooks, Mapping):

@@ -21,7 +21,8 @@ from .credentials_apply import Comparison, compare, credentials_of, values_of
 from .credentials_exec import Teller, tell_program
 from .deploy import LOCK_WAIT, PREPARING, DeployError, Plan, busy, is_intact, joined
 from .engine import Engine
-from .hooks import refuse_crossing
+from .hook_list import AFTER, BACK, BEFORE, hook_lines
+from .hooks import is_way_back, refuse_crossing
 from .plan_changes import changes_between
 from .release import ID, UNFINISHED, Release, ReleaseError, Store, lock, lock_holder
 from .release_images import recorded_reference
@@ -184,10 +185,22 @@ def target_of(plan: Plan) -> Release:
     return plan.release
 
 
+def plan_lines(store: Store, plan: Plan) -> list[str]:
+    """Return what is done, in its order, a line each: hooks and services."""
+    current, target = store.current(), target_of(plan)
+    services = [f"{name}: {action}" for name, action in plan.actions.items()]
+    if current is None or current == target:
+        return services
+    if is_way_back(target, current):
+        return [*hook_lines(current.peek(), BACK), *services]
+    about = target.peek()
+    return [*hook_lines(about, BEFORE), *services, *hook_lines(about, AFTER)]
+
+
 def diff_of(store: Store, plan: Plan) -> list[dict[str, str]]:
     """Return compose.yaml before and after, and the plan. Secrets stay references."""
     current, target = store.current(), plan.release
-    lines = "".join(f"{name}: {action}\n" for name, action in plan.actions.items())
+    lines = "".join(f"{line}\n" for line in plan_lines(store, plan))
     path = str(store.paths.current / "compose.yaml")
     return [
         {"before": _text(current), "after": _text(target), "before_header": path, "after_header": path},

@@ -12,7 +12,7 @@ from typing import Any
 from .converge import ConvergeError
 from .deploy import DeployError, LaunchError
 from .release import Release, Store
-from .rollback import GoBack, Request, make_plan, target_of, wanted_of
+from .rollback import GoBack, Request, make_plan, plan_lines, target_of, wanted_of
 from .rollout_facts import who
 
 COLUMNS = ("RELEASE", "VERSION", "STATE", "IN USE SINCE", "WHY")
@@ -95,8 +95,8 @@ def _go_back(arguments: argparse.Namespace, host: Any) -> int:
         print(f"nothing to do: {plan.reason}")
     else:
         print(f"{plan.reason}, version {version}:")
-        for service, action in plan.actions.items():
-            print(f"  {service}: {action}")
+        for line in plan_lines(host.store, plan):
+            print(f"  {line}")
     if arguments.check:
         return 0
     sys.stdout.flush()

@@ -101,6 +101,21 @@ def test_an_update_in_check_mode_then_for_real(call: Any, stack: SmallStack) -> 
     assert (done["plan"], done["release"]["version"]) == (predicted["plan"], "2")
 
 
+def test_the_plan_tells_the_hooks_and_no_command(call: Any, stack: SmallStack) -> None:
+    hooks = {
+        "before_rollout": [{"service": "web", "command": ["migrate", CANARY]}],
+        "after_rollout": [{"service": "db", "command": ["look"]}],
+    }
+    first = call(hooks=hooks, check=True, diff=True)["diff"][1]["prepared"]
+    assert ("before_rollout" in first, "after_rollout hook: a command in a container of db" in first) == (False, True)
+    call()
+    told = call(make_wanted("2"), hooks=hooks, check=True, diff=True)["diff"][1]["prepared"].splitlines()
+    assert told[1] == "before_rollout hook: a command in a container of web"
+    assert told[-1] == "after_rollout hook: a command in a container of db"
+    # Other hooks alone are no change.
+    assert call(hooks=hooks, check=True, diff=True)["changed"] is False
+
+
 def test_a_failure_names_service_evidence_and_fix(call: Any, stack: SmallStack) -> None:
     call()
     stack.docker.by_image[image_of("web", "2")] = Behaviour(healthy_after=None, probe=f"login {CANARY} refused")

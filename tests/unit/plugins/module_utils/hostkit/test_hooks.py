@@ -142,6 +142,21 @@ def test_over_a_damaged_record_no_hook_of_it_is_looked_for(stack: SmallStack, ho
     assert stack.deploy(wanted("2"))["status"] == "done"
 
 
+def test_the_plan_of_a_way_back_tells_them_in_their_order(stack: SmallStack, host: HookHost) -> None:
+    for version in ("1", "2"):
+        stack.deploy(wanted(version))
+    plan = rollback.make_plan(stack.store, stack.engine, Request())
+    lines = rollback.plan_lines(stack.store, plan)
+    assert lines[0] == "before_rollback hook: a command in a container of web"
+    assert [line.partition(":")[0] for line in lines[1:]] == sorted(NEEDS)
+    go_back(stack)
+    plan = rollback.make_plan(stack.store, stack.engine, Request(to="2"))
+    lines = rollback.plan_lines(stack.store, plan)
+    assert lines[0] == "before_rollout hook: a command in a container of web"
+    assert lines[-1] == "after_rollout hook: a command in a container of worker"
+    assert "migrate" not in "".join(lines)
+
+
 # ---- when one fails --------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 LABEL = st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)
-NAMES = st.lists(st.lists(LABEL, min_size=2, max_size=4).map(".".join), min_size=1, max_size=5, unique=True)
+# The first is the common name too, which is at most 64 long (RFC 5280).
+NAME = st.lists(LABEL, min_size=2, max_size=4).map(".".join).filter(lambda name: len(name) <= 64)
+NAMES = st.lists(NAME, min_size=1, max_size=5, unique=True)
 # UTCTime ends with 2049; later times are written in another form.
 MOMENTS = st.integers(min_value=0, max_value=int(datetime.datetime(2199, 1, 1, tzinfo=datetime.UTC).timestamp()))
 DER = issue().certificate.public_bytes(serialization.Encoding.DER)
