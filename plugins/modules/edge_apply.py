@@ -105,6 +105,10 @@ options:
     description: Seconds for which an idle connection is kept.
     type: raw
     default: 120
+  health_path:
+    description: A path at which a load balancer asks whether to send requests to this host; empty for none.
+    type: raw
+    default: ''
   trusted_proxies:
     description: Networks of proxies before this host, whose word about the client is taken.
     type: raw
@@ -206,6 +210,7 @@ _JUDGED: dict[str, Any] = {
     "header_timeout": 10,
     "body_timeout": 300,
     "idle_timeout": 120,
+    "health_path": "",
     "trusted_proxies": [],
     "log_size_mb": 50,
     "log_keep": 10,

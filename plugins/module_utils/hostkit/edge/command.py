@@ -5,17 +5,22 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 from ..engine import Engine, EngineError
-from ..files import FileError
+from ..files import FileError, explain, write_file
 from .caddy import Caddy, EdgeError
 from .challenge import renew
 from .follow import Follower, docker_events
-from .layout import Paths
+from .layout import DRAINED, Paths
 from .render import RETRY_SECONDS
 from .sync import read_manifest, sync
 
+NOBODY_ASKS = (
+    "hypercode: no load balancer asks this host, so that nobody would notice. "
+    "Fix: set edge_health_path and run site.yml --tags edge"
+)
 NOTHING = "hypercode: this host has no edge. Next: set edge_sites and run site.yml"
 
 
@@ -29,6 +34,11 @@ def add_verbs(verbs: Any) -> None:
     done.set_defaults(function=_follow)
     done = edges.add_parser("renew", help="renew the certificates that come through DNS, where it is time")
     done.set_defaults(function=_renew)
+    done = edges.add_parser("drain", help="tell the load balancer to send no more; what comes is answered all the same")
+    done.add_argument("--wait", type=_seconds, default=0, metavar="SECONDS", help="then wait, until it has asked")
+    done.set_defaults(function=_drain)
+    done = edges.add_parser("undrain", help="tell the load balancer to send requests again (a boot does it too)")
+    done.set_defaults(function=_undrain)
 
 
 def _sync(_arguments: argparse.Namespace, host: Any) -> int:
@@ -67,6 +77,38 @@ def _renew(_arguments: argparse.Namespace, _host: Any) -> int:
     if renewed:
         Caddy(str(about["binary"]), paths).reload(force=True)
     print(f"renewed: {', '.join(renewed) or 'nothing, it is not time yet'}")
+    return 0
+
+
+def _seconds(text: str) -> int:
+    """A number of seconds, as argparse wants it: ValueError for what is none."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _drain(arguments: argparse.Namespace, _host: Any) -> int:
+    paths = Paths()
+    about = read_manifest(paths)
+    if about is None or not about.get("health_path"):
+        print(NOTHING if about is None else NOBODY_ASKS)
+        return 1
+    write_file(paths.at(DRAINED), b"", mode=0o644)
+    print(f"drained: {about['health_path']} is answered with 503. Next: hypercode edge undrain", flush=True)
+    time.sleep(arguments.wait)
+    return 0
+
+
+def _undrain(_arguments: argparse.Namespace, _host: Any) -> int:
+    try:
+        Paths().at(DRAINED).unlink()
+    except FileNotFoundError:
+        print("this host was not drained")
+        return 0
+    except OSError as error:
+        raise explain(DRAINED, "removed", error) from error
+    print("undrained: the load balancer sends requests again when it has asked")
     return 0
 
 

@@ -23,6 +23,8 @@ LEGO = f"{DATA}/lego"
 BRIDGE = f"{DATA}/bridge"
 SOCKET = "/run/caddy/admin.socket"
 USER = "caddy"
+# While it is there, a load balancer is told to send no more. In memory: a boot takes it away.
+DRAINED = "/run/hypercode-edge.drained"
 CADDY_UNIT, FOLLOW_UNIT = "caddy.service", "hypercode-edge.service"
 RENEW_UNIT, RENEW_TIMER = "hypercode-edge-renew.service", "hypercode-edge-renew.timer"
 

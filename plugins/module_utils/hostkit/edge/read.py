@@ -70,6 +70,7 @@ def read_settings(
         acme_ca=ca,
         acme_ca_root=str(options.get("acme_ca_root") or ""),
         dns=read_challenge(reader, options.get("dns_challenge")),
+        health_path=_health_path(reader, options.get("health_path"), sites),
         hsts=reader.text("edge_hsts", options.get("hsts", "max-age=63072000")),
         headers=_headers(reader, "edge_headers", options.get("headers")),
         trusted_proxies=tuple(
@@ -196,6 +197,19 @@ def _file(reader: EdgeReader, place: str, value: Any) -> str:
     if text and (not text.startswith("/") or " " in text or '"' in text):
         reader.wrong(place, f"is '{text}'.", "Write the full path of a file on the host, without spaces.")
     return text
+
+
+def _health_path(reader: EdgeReader, value: Any, sites: list[Site]) -> str:
+    path = reader.text("edge_health_path", value)
+    if path and (not _PATH.fullmatch(path) or path == "/" or "//" in path or "/../" in f"{path}/"):
+        reader.wrong("edge_health_path", f"is '{path}'.", "Write a path of its own, such as /edge-health, or nothing.")
+        return ""
+    for site in sites:
+        if path in {route.path for route in site.routes}:
+            reader.wrong(
+                "edge_health_path", f"is '{path}', which is a route of {site.name}.", "Choose another.", "duplicate"
+            )
+    return path
 
 
 def _email(reader: EdgeReader, value: Any) -> str:

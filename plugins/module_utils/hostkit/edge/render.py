@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .layout import ACME_ROOT, LOGS, SOCKET, Paths
+from .layout import ACME_ROOT, DRAINED, LOGS, SOCKET, Paths
 from .settings import ACME, ACME_DNS, FILES, INTERNAL, Route, Settings, Site
 
 Version = tuple[int, int]
@@ -148,6 +148,8 @@ def _site(lines: Lines, site: Site, settings: Settings, version: Version, bridge
     # The longest path first: Caddy takes the first that fits.
     routes = sorted(site.routes, key=lambda route: (-len(route.path), route.path))
     lines.open("route")
+    if settings.health_path:
+        _health(lines, settings.health_path)
     for route in routes:
         _route(lines, site, route, settings, version)
     if "/" not in {route.path for route in routes}:
@@ -156,6 +158,21 @@ def _site(lines: Lines, site: Site, settings: Settings, version: Version, bridge
         lines.close()
     lines.close()
     _errors(lines, site, settings)
+    lines.close()
+
+
+def _health(lines: Lines, path: str) -> None:
+    """Tell a load balancer whether to send requests here. The file is looked for at each request, without a reload."""
+    folder, _slash, name = DRAINED.rpartition("/")
+    lines.add(f"@health path {path}")
+    lines.open("route @health")
+    lines.open("@drained file")
+    lines.add(f"root {folder}")
+    lines.add(f"try_files /{name}")
+    lines.close()
+    lines.add("header Cache-Control no-store")
+    lines.add("respond @drained drained 503")
+    lines.add("respond ready 200")
     lines.close()
 
 
@@ -270,6 +287,7 @@ def manifest(settings: Settings, version: Version) -> str:
     about: dict[str, Any] = {
         "binary": settings.binary,
         "project": settings.project,
+        "health_path": settings.health_path,
         "live": reads_addresses(version),
         "upstreams": {name: list(ports) for name, ports in settings.upstreams.items()},
         "doors": settings.doors,

@@ -81,6 +81,8 @@ class Settings:
     header_timeout: int = 10
     body_timeout: int = 300
     idle_timeout: int = 120
+    health_path: str = ""
+    """Where a load balancer asks whether to send requests here; empty for nowhere."""
     log_size_mb: int = 50
     log_keep: int = 10
     log_keep_days: int = 30
