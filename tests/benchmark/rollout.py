@@ -25,7 +25,7 @@ import os
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,8 +150,8 @@ class Bench:
         self._update()
         return figures
 
-    def _update(self, *, ok: bool = True, **environment: str) -> None:
-        wanted = {"MIRROR": MIRROR, "CALLS": "app:8000", "VERSION": str(self.version), **environment}
+    def _update(self, environment: Mapping[str, str] | None = None, *, ok: bool = True) -> None:
+        wanted = {"MIRROR": MIRROR, "CALLS": "app:8000", "VERSION": str(self.version), **(environment or {})}
         words = ["--tags", "stack", "--extra-vars", json.dumps({"stack_environment": wanted})]
         self._play("site.yml", *words, ok=ok)
 
@@ -191,12 +191,12 @@ class Bench:
     def _steps(self) -> dict[str, Callable[[], None]]:
         def update(**environment: str) -> None:
             self.version += 1
-            self._update(**environment)
+            self._update(environment)
 
         def bad(how: str) -> Callable[[], None]:
             def release() -> None:
                 self.version += 1
-                self._update(ok=False, BROKEN=how)
+                self._update({"BROKEN": how}, ok=False)
                 self.version -= 1
 
             return release
