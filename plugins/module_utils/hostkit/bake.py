@@ -82,13 +82,9 @@ class Bake:
         except EngineError:
             return None
         for row in rows:
-            self._first.setdefault(row.service, (row.container_id, row.started, row.restarts))
+            self._first.setdefault(row.service, row.start)
         fallen = [
-            row
-            for row in rows
-            if row.has_crashed
-            or row.health == "unhealthy"
-            or self._first[row.service] != (row.container_id, row.started, row.restarts)
+            row for row in rows if row.has_crashed or row.health == "unhealthy" or self._first[row.service] != row.start
         ]
         return Outcome(seconds, self.seconds, crashed=fallen) if fallen else None
 

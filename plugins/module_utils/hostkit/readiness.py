@@ -46,7 +46,7 @@ class Waiter:
     sleep: Callable[[float], None] = time.sleep
     poll_seconds: float = 0.5
     # service -> (which start of the container it was, since when it runs)
-    _running: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _running: dict[str, tuple[tuple[str, str, int], float]] = field(default_factory=dict)
     _restarts: dict[str, int] = field(default_factory=dict)
     # service -> since when it is known to crash over and over
     _crashing: dict[str, float] = field(default_factory=dict)
@@ -85,7 +85,6 @@ class Waiter:
             return False
         if row.health == "healthy" or row.job:
             return True
-        which = f"{row.container_id} {row.started} {row.restarts}"
-        if self._running.get(row.service, ("", 0.0))[0] != which:
-            self._running[row.service] = (which, now)
+        if row.service not in self._running or self._running[row.service][0] != row.start:
+            self._running[row.service] = (row.start, now)
         return now - self._running[row.service][1] >= SETTLE_SECONDS

@@ -50,6 +50,11 @@ class Row:
         return self.state in ("exited", "dead") and not self.is_ready
 
     @property
+    def start(self) -> tuple[str, str, int]:
+        """Which start of which container it is: Docker may have started it again by the time that one looks."""
+        return self.container_id, self.started, self.restarts
+
+    @property
     def is_good(self) -> bool:
         """Ready, and just as the release wants it."""
         return self.is_ready and not self.drift

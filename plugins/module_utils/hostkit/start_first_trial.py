@@ -47,8 +47,8 @@ class Trial:
             rows, engine = self._look()
             now = self.clock()
             for row in rows:
-                first.setdefault(row.service, _start_of(row))
-            fallen = [row for row in rows if _is_down(row) or first[row.service] != _start_of(row)]
+                first.setdefault(row.service, row.start)
+            fallen = [row for row in rows if _is_down(row) or first[row.service] != row.start]
             if fallen:
                 return Outcome(now - began, self.timeout, crashed=fallen)
             if rows and now - checked >= max(LEAST_GAP, self.least / CHECKS):
@@ -85,8 +85,3 @@ class Trial:
 def _is_down(row: Row) -> bool:
     """Not where its health is not known: an engine that was started again looks anew, and says so until it has."""
     return row.state != "running" or row.health == "unhealthy"
-
-
-def _start_of(row: Row) -> tuple[str, str, int]:
-    """Which start of which container it is: Docker may have started it again by the time that one looks."""
-    return row.container_id, row.started, row.restarts
