@@ -29,7 +29,7 @@ from .rollout_error import RolloutError
 from .rollout_report import Reporter
 from .room import free_memory
 from .stack_state import Row
-from .start_first_move import Mover
+from .start_first_move import EdgeUntoldError, Mover
 
 COMPOSE_TIMEOUT = 900.0
 DEFAULT_READY_TIMEOUT = 180.0
@@ -118,6 +118,8 @@ class ReleaseStack:
         self.about |= {name: settings[name] for name in ("start_first", "drain_timeout") if name in settings}
         # It has run here before, and what it takes over from is bad.
         self.about["min_healthy"] = min(LEAST_BACK, float(settings.get("min_healthy") or 0))
+        failures: list[RolloutError] = []
+        stays: set[str] = set()
         if self.about.get("start_first"):
             mover = Mover(self)
             for names in reversed(self.levels()):
@@ -125,12 +127,16 @@ class ReleaseStack:
                     mover.move(names)
                 except RolloutError as error:
                     self.journal.write("not moved back", services=names, reason=str(error))
-        return self.start()
+                    if isinstance(error, EdgeUntoldError):
+                        # In its place nobody would be asked. What serves now is better than nothing.
+                        failures.append(error)
+                        stays |= set(names)
+        return [*failures, *self.start(stays)]
 
-    def start(self) -> list[RolloutError]:
+    def start(self, stays: Collection[str] = ()) -> list[RolloutError]:
         """Start as much as can be: one service that stays down keeps no other one down. Returns what went wrong.
 
-        For a boot and for the way back, where nobody is there to try again.
+        For a boot and for the way back, where nobody is there to try again. Those that stay are left as they are.
         """
         self.journal.write("starting", release=self.release.id)
         try:
@@ -142,7 +148,10 @@ class ReleaseStack:
             self.free_volumes()
         except RolloutError as error:
             failures.append(error)
-        for names in self.levels():
+        for level in self.levels():
+            names = [name for name in level if name not in stays]
+            if not names:
+                continue
             started = self._start_level(names, failures)
             outcome = self.wait_ready(started, first_crash_ends=False)
             if not outcome.is_good:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from . import stack_state
 from .edge.upstreams import address_of
 from .engine import EngineError
+from .files import FileError
 from .probes import Doors, complaint_of_check
 from .readiness import Waiter
+from .rollout_error import RolloutError
 from .room import groups_that_fit
 from .start_first import in_place_reason
 from .start_first_trial import Trial
@@ -37,6 +39,10 @@ class Move:
     old: list[Inspected] = field(default_factory=list)
     new: list[Inspected] = field(default_factory=list)
     doors: Doors = field(default_factory=lambda: Doors({}))
+
+
+class EdgeUntoldError(RolloutError):
+    """The edge does not know of the new containers, so the old ones have to stay."""
 
 
 class Mover:
@@ -67,10 +73,11 @@ class Mover:
             try:
                 self._start_beside(moves)
                 self._wait_ready(moves)
+                self._send_requests_to({move.service: move.new for move in moves})
             except Exception:
                 self._remove_new(moves)
                 raise
-            self._retire(moves)
+            self._retire([container for move in moves for container in move.old])
         finally:
             self._tools.pin({})
         self._stack.journal.write("moved", services=services)
@@ -198,18 +205,24 @@ class Mover:
 
     # ---- the old ones ---------------------------------------------------------------------------------------------
 
-    def _retire(self, moves: Sequence[Move]) -> None:
-        """No new request for the old containers, time for what is under way, then the end."""
-        old = [container for move in moves for container in move.old]
-        self._send_requests_to({move.service: move.new for move in moves})
+    def _retire(self, old: Sequence[Inspected]) -> None:
+        """Time for what is under way, then the end."""
         self._drain(old)
         self._stop(old)
 
     def _send_requests_to(self, chosen: Mapping[str, Sequence[Inspected]]) -> None:
-        self._tools.pin({name: [str(container["Id"]) for container in found] for name, found in chosen.items()})
-        problem = self._tools.tell_edge(self._tools.engine)
+        """From now on the edge asks these. Raises EdgeUntoldError: whom it asks instead must not be stopped."""
+        names = ", ".join(chosen)
+        try:
+            self._tools.pin({name: [str(container["Id"]) for container in found] for name, found in chosen.items()})
+            problem = self._tools.tell_edge(self._tools.engine)
+        except FileError as error:
+            problem = str(error)
         if problem:
-            self._stack.journal.write("edge not told", reason=problem)
+            raise EdgeUntoldError(
+                f"The edge cannot be told which container of {names} to ask: {problem}. "
+                "Fix: mend that (hypercode edge sync tries it), then run the same command again"
+            )
 
     def _drain(self, old: Sequence[Inspected]) -> None:
         """Wait until the edge has no connection to them any more, for as long as they have to drain."""
