@@ -66,7 +66,7 @@ def plan_text(members: Sequence[Member]) -> str:
 def report(members: Sequence[Member], command: str) -> dict[str, Any]:
     """Return {good, bad, text} at the end of an update.
 
-    `bad` names the hosts that failed, `command` takes one host back: it has the words HOST and ID.
+    `bad` names the hosts that failed, `command` takes one host back: it has the words {host} and {release}.
     """
     rows = [
         (member.host, label(member.now) if member.now is not None else "not reached", _word(member))
@@ -88,7 +88,7 @@ def report(members: Sequence[Member], command: str) -> dict[str, Any]:
         why = member.back_error or ("it cannot be reached" if member.now is None else "it has another release")
         lines.append(
             f"{member.host} could not go back to {label(member.before)}: {why.rstrip('.')}. Fix: when that is mended, "
-            + command.replace("HOST", member.host).replace("ID", str(member.before.get("id")))
+            + command.replace("{host}", member.host).replace("{release}", str(member.before.get("id")))
         )
     return _bad([member for member in members if member.error or not member.is_back], "\n".join(lines))
 

@@ -52,13 +52,15 @@ class Bake:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     journal: Journal
-    _first: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    _first: dict[str, tuple[tuple[str, str, int], ...]] = field(default_factory=dict)
     _failed: dict[str, int] = field(default_factory=dict)
     _seen: deque[tuple[float, Tally]] = field(default_factory=deque)
 
     def run(self, fail: Callable[[Outcome], RolloutError]) -> None:
         """Watch to the end. Raises what ``fail`` makes of services that went bad, or RolloutError for bad answers."""
         self.journal.write("watching", seconds=self.seconds)
+        # What was answered while services were on the move is not what the release is like.
+        self.answers.news()
         began, checked = self.clock(), float("-inf")
         while (now := self.clock()) - began < self.seconds:
             outcome = self._fallen(now - began)

@@ -106,6 +106,9 @@ def _same_release(
         raise DeployError(f"The release in use is refused. {verdict.message('Nothing was changed')}")
     drifted = {row.service: f"repair: {row.drift}" for row in rows if row.needs_action}
     reason = "as wanted"
+    if current.peek().get("proving"):
+        drifted.setdefault(ALL, "check: it was cut off while it was still being watched")
+        reason = "the release has not proved itself yet"
     if verdict.unknown:
         reason = "nobody looked into its images yet"
     if known.actions:
@@ -217,6 +220,9 @@ def refresh(release: Release, wanted: Wanted, *, status: str) -> None:
         meta.update({key: old[key] for key in RECORDED if key in old})
     changes: dict[str, Any] = {"services": services, "order": [list(level) for level in wanted.order], "status": status}
     changes |= {key: wanted.about[key] for key in SETTINGS if key in wanted.about}
+    if about.get("reversible") is False:
+        # What it did to the data is done, whatever is said of it later.
+        changes["reversible"] = False
     if any(about.get(key) != value for key, value in changes.items()):
         release.update(**changes)
 

@@ -113,7 +113,9 @@ def run_after(stack: ReleaseStack, previous: Release | None) -> None:
 
 
 def _is_new(stack: ReleaseStack, previous: Release | None) -> bool:
-    return stack.release != previous or not stack.about.get("in_use_since")
+    # One that was cut off while it was watched had its hooks.
+    is_other = stack.release != previous and not stack.about.get("proving")
+    return is_other or not stack.about.get("in_use_since")
 
 
 def _or_untouched(stack: ReleaseStack, point: str) -> None:
@@ -157,7 +159,8 @@ def refuse_crossing(store: Store, current: Release, target: Release) -> str:
     """Say which release in between cannot be left backwards; empty when all can."""
     for release in reversed(store.all()):
         about = release.peek()
-        is_between = target.id < release.id <= current.id and (release.was_in_use or release == current)
+        has_begun = bool(about.get("begun")) or release.was_in_use or release == current
+        is_between = target.id < release.id <= current.id and has_begun
         if is_between and about.get("reversible") is False:
             since = about.get("in_use_since") or about.get("created") or "it began"
             return (

@@ -24,6 +24,8 @@ NAME_PREFIX = "hypercode-keep-"
 # It is never run; without one Docker makes no container of an image that names no command.
 NO_COMMAND = "/never-run"
 TIMEOUT = 120.0
+# `docker compose build` writes its labels on images, and a container has those of its image.
+NOT_OF_A_PROJECT = ("--label", "com.docker.compose.project=", "--label", "com.docker.compose.service=")
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ class ImageKeeper:
         done = self.run(
             [
                 *("docker", "create", "--pull", "never", "--name", NAME_PREFIX + image_id.rpartition(":")[2][:12]),
-                *("--label", LABEL, "--network", "none", *volumes, "--entrypoint", "", image_id, NO_COMMAND),
+                *("--label", LABEL, *NOT_OF_A_PROJECT, "--network", "none", *volumes),
+                *("--entrypoint", "", image_id, NO_COMMAND),
             ],
             timeout=TIMEOUT,
         )

@@ -46,7 +46,7 @@ class Waiter:
     sleep: Callable[[float], None] = time.sleep
     poll_seconds: float = 0.5
     # service -> (which start of the container it was, since when it runs)
-    _running: dict[str, tuple[tuple[str, str, int], float]] = field(default_factory=dict)
+    _running: dict[str, tuple[tuple[tuple[str, str, int], ...], float]] = field(default_factory=dict)
     _restarts: dict[str, int] = field(default_factory=dict)
     # service -> since when it is known to crash over and over
     _crashing: dict[str, float] = field(default_factory=dict)

@@ -216,9 +216,11 @@ class Store:
 
     def abandon_others(self, release: Release | None) -> None:
         """Mark every unfinished release but this one: nobody is to finish them any more."""
+        current = self.current()
         for other in self.all():
             if other.status in UNFINISHED and (release is None or other.id != release.id):
-                other.update(status="abandoned")
+                # What is in use came up; only its time on trial was cut off.
+                other.update(status="done" if current and other.id == current.id else "abandoned")
 
     def create(self, model: Mapping[str, Any], compose_text: str, env_text: str, about: Mapping[str, Any]) -> Release:
         """Write a new release folder. It appears under its name only when it is complete."""

@@ -16,7 +16,7 @@ from .connections import connections_to
 from .credentials_apply import Keeper
 from .edge.command import sync_after_rollout
 from .edge.sync import pin
-from .engine import Engine, run_docker
+from .engine import Engine, EngineError, run_docker
 from .journal import Journal
 from .probes import Ask, Door, ask
 from .readiness import Outcome, Waiter
@@ -125,7 +125,7 @@ class ReleaseStack:
             for names in reversed(self.levels()):
                 try:
                     mover.move(names)
-                except RolloutError as error:
+                except (EngineError, RolloutError) as error:
                     self.journal.write("not moved back", services=names, reason=str(error))
                     if isinstance(error, EdgeUntoldError):
                         # In its place nobody would be asked. What serves now is better than nothing.

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ from .connections import connections_to
 from .credentials_apply import Keeper, credentials_of, values_of
 from .credentials_exec import Teller, tell_program
 from .edge import layout
-from .edge.answers import Answers
+from .edge.answers import Answers, Tally
 from .edge.caddy import EdgeError
 from .edge.command import sync_after_rollout
 from .edge.sync import pin, read_manifest
@@ -77,6 +77,8 @@ class Rollout:
     journal: Journal = field(init=False)
     # The release that was in use when the move began.
     previous: Release | None = field(init=False, default=None)
+    # Whether this release has proved itself before.
+    was_in_use: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.store.paths, self.release.id, echo=self.echo)
@@ -105,8 +107,11 @@ class Rollout:
 
     def doors(self) -> dict[str, list[Door]]:
         """The ways on which the edge of this host leads to services."""
+        return doors_in(self._manifest())
+
+    def _manifest(self) -> dict[str, Any]:
         try:
-            return doors_in(read_manifest(layout.Paths(self.store.paths.root)))
+            return read_manifest(layout.Paths(self.store.paths.root)) or {}
         except EdgeError as error:
             self.journal.write("edge not asked", reason=str(error))
             return {}
@@ -139,10 +144,18 @@ class Rollout:
 
     def apply(self) -> None:
         """Bring the release up and make it current; on failure put the previous one back and raise RolloutError."""
-        previous = self.previous = self.store.current()
-        about = self.release.update(status="running", failure=None, pid=os.getpid())
+        about = self.release.read()
+        # It is up, or nearly, and was cut off before it was done.
+        resumed = bool(about.get("proving")) or self.journal.touched()
+        previous = self.previous = self._left(about)
+        self.was_in_use = bool(about.get("in_use_since")) and not about.get("proving")
+        self.release.update(status="running", failure=None, pid=os.getpid())
         self.journal.write("started", release=self.release.id, previous=previous.id if previous else None)
-        answers = Answers(layout.Paths(self.store.paths.root))
+        edge = layout.Paths(self.store.paths.root)
+        # Of one that was killed.
+        pin({}, edge)
+        answers = Answers(edge, str(self._manifest().get("health_path") or ""))
+        before = answers.before(time.time() - BEFORE_SECONDS)
         try:
             with abortable():
                 self.pull()
@@ -150,36 +163,58 @@ class Rollout:
                 self._keeper_of_images().keep(self.release)
                 stack = self.stack()
                 hooks.run_before(stack, previous, lambda: self.stack(previous))
+                if about.get("reversible") is False and self.is_update:
+                    # Its data fits no other one any more: a boot in the middle has to start this one.
+                    self.release.update(begun=True)
+                    self.store.switch(self.release)
                 stack.bring_up()
                 hooks.run_after(stack, previous)
-                self.store.switch(self.release)
-                self.prove(stack, answers)
+                self._take()
+                self.prove(stack, answers, before, resumed=resumed)
         except Exception as error:
             failure = self.explain(error)
             self.fail(failure, previous)
             raise failure from error
         finally:
             answers.close()
-        came = {} if previous == self.release and about.get("in_use_since") else {"in_use_since": _now()}
-        self.release.update(status="done", finished=_now(), pid=None, **came)
+        self.release.update(status="done", finished=_now(), pid=None, proving=None)
         self.journal.write("done")
         self._tidy(stack)
         self._prune(int(about.get("keep_releases") or 5))
 
-    def prove(self, stack: ReleaseStack, answers: Answers) -> None:
+    @property
+    def is_update(self) -> bool:
+        """Whether a newer release takes the place of an older one."""
+        return self.previous is not None and self.previous.id < self.release.id
+
+    def _left(self, about: Mapping[str, Any]) -> Release | None:
+        """The release that this one takes the place of; also where that was cut off while this one was watched."""
+        current = self.store.current()
+        if current and current.id == self.release.id and about.get("proving"):
+            before = str(about.get("previous") or "")
+            return next((found for found in self.store.all() if found.id == before and found.was_in_use), current)
+        return current
+
+    def _take(self) -> None:
+        """From now on it is the release in use, also after a reboot; an update has yet to prove itself."""
+        came = {} if self.was_in_use and self.previous == self.release else {"in_use_since": _now()}
+        self.release.update(proving=self.is_update or None, **came)
+        self.store.switch(self.release)
+
+    def prove(self, stack: ReleaseStack, answers: Answers, before: Tally, *, resumed: bool) -> None:
         """Watch the release for a while. Not where none was left for it, nothing moved, or an older one came back."""
         seconds = float(stack.about.get("bake") or 0)
-        is_update = self.previous is not None and self.previous.id < self.release.id
-        if not seconds or not stack.moved or not is_update:
-            return
         services = stack.about["services"]
-        doors, concerned = self.doors(), stack.with_dependents(stack.moved)
+        moved = [name for name in (services if resumed else stack.moved) if not services[name].get("job")]
+        if not seconds or not moved or not self.is_update:
+            return
+        doors, concerned = self.doors(), stack.with_dependents(moved)
         bake = Bake(
-            look=lambda: stack.rows(list(services)),
-            containers=lambda: stack.containers_of(stack.moved),
+            look=lambda: stack.rows([name for name in services if name in concerned]),
+            containers=lambda: stack.containers_of(moved),
             complaint=lambda container: complaint_of_check(container, self.run),
             answers=answers,
-            before=answers.before(time.time() - BEFORE_SECONDS),
+            before=before,
             concerns=lambda host: leads_to(host, doors, concerned),
             seconds=seconds,
             clock=self.clock,
@@ -190,7 +225,7 @@ class Rollout:
             bake.run(stack.not_ready)
         except RolloutError as error:
             if not error.evidence:
-                error.evidence = stack.report.collect(stack.project, stack.moved, stack.redact)
+                error.evidence = stack.report.collect(stack.project, moved, stack.redact)
             raise
 
     def _tidy(self, stack: ReleaseStack) -> None:
@@ -256,8 +291,11 @@ class Rollout:
                 status = "reverted"
             except Exception as second:
                 failure["revert"] = str(self.explain(second))
+        # One that was taken back before it had proved itself is none to go back to.
+        gone = {} if status != "reverted" else {"proving": None} | ({} if self.was_in_use else {"in_use_since": None})
         try:
-            self.release.update(status=status, failure={**failure, "touched": touched}, finished=_now(), pid=None)
+            record = {**failure, "touched": touched}
+            self.release.update(status=status, failure=record, finished=_now(), pid=None, **gone)
         except ReleaseError as second:
             _say(str(second))
         self.journal.write(status, revert=failure.get("revert"))

@@ -36,6 +36,8 @@ class Row:
     drift: str = ""
     memory_bytes: int | None = None
     job: bool = False
+    # Where there are several containers, the starts of them all.
+    starts: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def is_ready(self) -> bool:
@@ -50,9 +52,9 @@ class Row:
         return self.state in ("exited", "dead") and not self.is_ready
 
     @property
-    def start(self) -> tuple[str, str, int]:
+    def start(self) -> tuple[tuple[str, str, int], ...]:
         """Which start of which container it is: Docker may have started it again by the time that one looks."""
-        return self.container_id, self.started, self.restarts
+        return self.starts or ((self.container_id, self.started, self.restarts),)
 
     @property
     def is_good(self) -> bool:
@@ -99,6 +101,8 @@ def make_row(name: str, wanted: Mapping[str, Any], found: Sequence[Mapping[str, 
         return Row(name, service_class, image, "missing", "", 0, 0, "", 0, "", "no container", job=job)
     rows = [_row_of(name, service_class, image, wanted, container) for container in found]
     worst = min(rows, key=lambda row: (row.is_good, row.is_ready, not row.has_crashed))
+    if len(rows) > 1:
+        worst = replace(worst, starts=tuple(sorted(row.start[0] for row in rows)))
     if len(rows) == copies:
         return worst
     return replace(worst, drift=f"{_counted(len(rows))} instead of {copies if copies != 1 else 'one'}")

@@ -19,6 +19,15 @@ def in_place_reason(name: str, service: Mapping[str, Any], services: Mapping[str
     return _impossible(name, service, services) or _unwise(service)
 
 
+def hidden_volume(container: Mapping[str, Any], service: Mapping[str, Any]) -> str:
+    """Where an inspected container has a volume that only its image asks for; a second one would begin an empty one."""
+    stated = {str(volume.get("target")) for volume in service.get("volumes") or [] if isinstance(volume, Mapping)}
+    for mount in container.get("Mounts") or []:
+        if mount.get("Type") == "volume" and mount.get("RW", True) and mount.get("Destination") not in stated:
+            return str(mount["Destination"])
+    return ""
+
+
 def _impossible(name: str, service: Mapping[str, Any], services: Mapping[str, Mapping[str, Any]]) -> str:
     """What Docker itself would refuse, or what would break another container."""
     if service.get("container_name"):

@@ -20,7 +20,7 @@ from .probes import Doors, complaint_of_check
 from .readiness import Waiter
 from .rollout_error import RolloutError
 from .room import groups_that_fit
-from .start_first import in_place_reason
+from .start_first import hidden_volume, in_place_reason
 from .start_first_trial import Trial
 
 if TYPE_CHECKING:
@@ -94,6 +94,11 @@ class Mover:
             move = Move(name)
             for container in found.get(name, []):
                 (move.new if self._is_wanted(name, container, hashes) else move.old).append(container)
+            hidden = next(filter(None, (hidden_volume(container, self._model[name]) for container in move.old)), "")
+            if hidden:
+                reason = f"its image keeps data in a volume at {hidden}"
+                self._stack.journal.write("replaced in place", services=[name], reason=reason)
+                continue
             # Where nothing serves there is nothing to wait for.
             if name in hashes and any(container["State"]["Status"] == "running" for container in move.old):
                 moves.append(move)

@@ -42,7 +42,7 @@ class Trial:
     def run(self) -> Outcome:
         """Return how it ended: all good, or who fell, was refused, or could not be told from a good one in time."""
         began, checked = self.clock(), float("-inf")
-        first: dict[str, tuple[str, str, int]] = {}
+        first: dict[str, tuple[tuple[str, str, int], ...]] = {}
         while True:
             rows, engine = self._look()
             now = self.clock()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -38,9 +38,13 @@ class Tally:
 
 
 class Answers:
-    """Follows the access log from the moment at which it is made, also over its rotation."""
+    """Follows the access log from the moment at which it is made, also over its rotation.
 
-    def __init__(self, paths: Paths | None = None) -> None:
+    Requests for the path ``leave_out`` do not count: the edge answers load balancers there, and not always with 200.
+    """
+
+    def __init__(self, paths: Paths | None = None, leave_out: str = "") -> None:
+        self._leave_out = leave_out
         self._path = (paths or Paths()).at(ACCESS_LOG)
         self._stream: BinaryIO | None = None
         self._open()
@@ -56,14 +60,14 @@ class Answers:
             stream.seek(max(0, end - TAIL_BYTES))
             data = stream.read(end - stream.tell())
             for line in data.split(b"\n"):
-                _count(line, tally, lambda moment: moment >= since)
+                self._count(line, tally, since)
         return tally
 
     def news(self) -> Tally:
         """What was answered since the last time that this was asked."""
         tally = Tally()
         for line in self._lines():
-            _count(line, tally, lambda _moment: True)
+            self._count(line, tally)
         return tally
 
     def close(self) -> None:
@@ -90,6 +94,17 @@ class Answers:
         *lines, self._rest = (self._rest + stream.read()).split(b"\n")
         yield from lines
 
+    def _count(self, line: bytes, tally: Tally, since: float = 0.0) -> None:
+        """Add a line of the log; one that is no request, or torn, is left out."""
+        try:
+            entry = json.loads(line)
+            asked, status, moment = entry["request"], int(entry["status"]), float(entry["ts"])
+            host, path = str(asked["host"]), str(asked.get("uri", "")).partition("?")[0]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+        if moment >= since and (not self._leave_out or path != self._leave_out):
+            tally.add(_name_of(host), status)
+
     def _has_moved(self) -> bool:
         try:
             there = self._path.stat()
@@ -99,17 +114,6 @@ class Answers:
             return True
         here = Path(f"/proc/self/fd/{self._stream.fileno()}").stat()
         return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino) or there.st_size < self._stream.tell()
-
-
-def _count(line: bytes, tally: Tally, wanted: Callable[[float], bool]) -> None:
-    """Add a line of the log; one that is no request, or torn, is left out."""
-    try:
-        entry = json.loads(line)
-        host, status, moment = str(entry["request"]["host"]), int(entry["status"]), float(entry["ts"])
-    except (ValueError, KeyError, TypeError):
-        return
-    if wanted(moment):
-        tally.add(_name_of(host), status)
 
 
 def _name_of(host: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ansible_collections.hypercode.deploy.plugins.filter.fleet_report import fleet_report
 
 ONE, TWO = {"id": "20261129T120000Z-aaaaaaaa", "version": "1"}, {"id": "20261129T130000Z-bbbbbbbb", "version": "2"}
-COMMAND = "ansible-playbook back.yml --limit HOST -e to=ID"
+COMMAND = "ansible-playbook back.yml --limit {host} -e to={release}"
 
 
 def noted(now: Any = None, before: Any = None, **more: Any) -> dict[str, Any]:

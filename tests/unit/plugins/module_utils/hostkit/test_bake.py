@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge import layout
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.answers import ACCESS_LOG, Answers
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.journal import Journal
-from fakes.docker_host import Behaviour
+from fakes.docker_host import Behaviour, KilledError
 from fakes.rollouts import ONE, TWO, events, failing, newest
 from fakes.small_stack import SmallStack, image_of, make_wanted
 
@@ -22,8 +22,8 @@ FIRST: dict[str, Any] = {"start_first": True, "min_healthy": 3, "drain_timeout":
 BAKED = {"watching", "watched"}
 
 
-def line(status: int, host: str = "app.example.com", ts: float | None = None) -> str:
-    entry = {"ts": time.time() if ts is None else ts, "status": status, "request": {"host": host, "uri": "/"}}
+def line(status: int, host: str = "app.example.com", ts: float | None = None, uri: str = "/") -> str:
+    entry = {"ts": time.time() if ts is None else ts, "status": status, "request": {"host": host, "uri": uri}}
     return json.dumps(entry) + "\n"
 
 
@@ -171,6 +171,91 @@ def test_a_site_that_needs_what_moved_is_judged(stack: SmallStack) -> None:
     stack.deploy(make_wanted(**FIRST))
     during_the_bake(stack, lambda _since: log.add(*[500] * 9))
     assert "app.example.com answers" in str(failing(stack, make_wanted(images={"db": image_of("db", "2")}, **FIRST)))
+
+
+def test_what_a_load_balancer_is_told_does_not_count(stack: SmallStack) -> None:
+    log = Log(stack.store.paths.root)
+    manifest = layout.Paths(stack.store.paths.root).at(layout.MANIFEST)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"health_path": "/edge-health"}))
+    stack.deploy(make_wanted(**FIRST))
+    during_the_bake(stack, lambda _since: log.add(*[503] * 9, uri="/edge-health?a"))
+    stack.deploy(make_wanted("2", **FIRST))
+    assert newest(stack)["status"] == "done"
+
+
+def test_what_was_answered_on_the_way_does_not_count(stack: SmallStack) -> None:
+    log = Log(stack.store.paths.root)
+    stack.deploy(make_wanted(**FIRST))
+    stack.docker.on_sleep = lambda: "watching" in events(stack) or log.add(*[503] * 9)
+    stack.deploy(make_wanted("2", **FIRST))
+    assert newest(stack)["status"] == "done"
+
+
+def test_a_job_that_is_over_is_not_asked(stack: SmallStack) -> None:
+    settings: dict[str, Any] = {"conditions": {"db": "service_completed_successfully"}, **FIRST}
+    stack.docker.behaviours["db"] = Behaviour(exits_after=1.0, exit_code=0)
+    stack.deploy(make_wanted(**settings))
+    stack.deploy(make_wanted("2", **settings))
+    assert newest(stack)["status"] == "done"
+    asked = [words[2] for words in stack.docker.words("exec")]
+    assert not set(asked) & {item.id for item in stack.docker.containers.values() if item.service == "db"}
+
+
+def test_a_service_that_has_nothing_to_do_with_what_moved_may_restart(stack: SmallStack) -> None:
+    stack.deploy(make_wanted(**FIRST))
+
+    def flap(since: float) -> None:
+        if since >= 10:
+            stack.docker.of("worker").started = stack.docker.now - 5
+
+    during_the_bake(stack, flap)
+    stack.deploy(make_wanted(images={"web": image_of("web", "2")}, **FIRST))
+    assert newest(stack)["status"] == "done"
+
+
+def cut_off(stack: SmallStack, wanted: Any, seconds: float = 10) -> None:
+    """Kill the rollout so long after the watch began."""
+
+    def kill(since: float) -> None:
+        if since >= seconds:
+            raise KilledError
+
+    during_the_bake(stack, kill)
+    with pytest.raises(KilledError):
+        stack.deploy(wanted)
+    stack.docker.on_sleep = lambda: None
+
+
+def test_one_that_was_cut_off_is_watched_again_and_may_still_go_back(stack: SmallStack) -> None:
+    stack.deploy(make_wanted(**FIRST))
+    first = stack.store.current()
+    cut_off(stack, make_wanted("2", **FIRST))
+    assert stack.store.current() != first
+    plan = stack.plan(make_wanted("2", **FIRST))
+    assert plan.actions == {"(all)": "check: it was cut off while it was still being watched"}
+    after(5, Behaviour(exits_after=0), stack)
+    failing(stack, make_wanted("2", **FIRST))
+    assert stack.docker.running() == ONE
+    assert stack.store.current() == first
+    assert not newest(stack).get("in_use_since")
+
+
+def test_one_that_was_cut_off_proves_itself_the_second_time(stack: SmallStack) -> None:
+    stack.deploy(make_wanted(**FIRST))
+    cut_off(stack, make_wanted("2", **FIRST))
+    stack.deploy(make_wanted("2", **FIRST))
+    assert newest(stack)["status"] == "done"
+    assert events(stack).count("watched") == 1
+    assert not stack.plan(make_wanted("2", **FIRST)).actions
+
+
+def test_one_that_was_cut_off_was_in_use_all_the_same(stack: SmallStack) -> None:
+    stack.deploy(make_wanted(**FIRST))
+    cut_off(stack, make_wanted("2", **FIRST))
+    second = stack.store.current()
+    stack.deploy(make_wanted("3", **FIRST))
+    assert second
+    assert (second.status, second.was_in_use) == ("done", True)
 
 
 def test_docker_away_for_a_moment_is_no_harm(stack: SmallStack) -> None:

@@ -324,3 +324,33 @@ def test_the_journal_says_what_ran(stack: SmallStack, host: HookHost) -> None:
         ("before_rollout", "web", 0),
         ("after_rollout", "worker", 0),
     ]
+
+
+def test_an_irreversible_one_is_in_use_before_it_is_up_and_stays_irreversible(stack: SmallStack) -> None:
+    settings: dict[str, Any] = {"start_first": True, "min_healthy": 3}
+    stack.deploy(make_wanted(**settings))
+
+    def kill() -> None:
+        if "bringing up" in events(stack):
+            raise KilledError
+
+    stack.docker.on_sleep = kill
+    with pytest.raises(KilledError):
+        stack.deploy(make_wanted("2", reversible=False, **settings))
+    stack.docker.on_sleep = lambda: None
+    current = stack.store.current()
+    assert current
+    # A boot starts what the data fits.
+    assert current.read()["version"] == "2"
+    stack.deploy(make_wanted("2", reversible=True, **settings))
+    assert current.read()["reversible"] is False
+    assert current.read()["status"] == "done"
+
+
+def test_an_irreversible_one_that_failed_is_not_crossed_either(stack: SmallStack) -> None:
+    stack.deploy(make_wanted("1"))
+    stack.docker.by_image[image_of("worker", "2")] = Behaviour(healthy_after=None)
+    failing(stack, make_wanted("2", reversible=False))
+    stack.deploy(make_wanted("3"))
+    with pytest.raises(DeployError, match="is not reversible"):
+        rollback.make_plan(stack.store, stack.engine, Request(to="1"))
