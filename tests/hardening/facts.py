@@ -155,10 +155,16 @@ class Facts:
 
     @cached_property
     def containers(self) -> dict[str, dict[str, Any]]:
-        """Return `docker inspect` of each container by its Compose service, by its name where it has none."""
+        """Return `docker inspect` of each container by its Compose service, by its name where it has none.
+
+        Those that keep an image are left out: they have no process, and never had one.
+        """
         found: dict[str, dict[str, Any]] = {}
         for one in self.document("containers"):
-            name = (one["Config"].get("Labels") or {}).get("com.docker.compose.service") or one["Name"].lstrip("/")
+            labels = one["Config"].get("Labels") or {}
+            if labels.get("hypercode.purpose") == "keep-image" and one["State"]["Status"] == "created":
+                continue
+            name = labels.get("com.docker.compose.service") or one["Name"].lstrip("/")
             # A second copy of a service must not hide the first.
             found[name if name not in found else one["Name"].lstrip("/")] = one
         return dict(sorted(found.items()))

@@ -182,6 +182,18 @@ def test_container(answers: Any, container: dict[str, Any], point: str) -> None:
     assert verdict(point, facts(container, bad)) == (State.NOT_MET, ("bad",))
 
 
+def test_what_only_keeps_an_image_is_not_judged_but_one_that_ran_is(answers: Any, container: dict[str, Any]) -> None:
+    def keeper(state: str) -> Facts:
+        one = copy.deepcopy(container)
+        one["Name"], one["State"]["Status"] = "/hypercode-keep-1", state
+        one["Config"]["Labels"] = {"hypercode.purpose": "keep-image", "com.docker.compose.service": ""}
+        made: Facts = answers(containers=[container, one], docker_info={"Containers": 2})
+        return made
+
+    assert verdict("docker-6.2", keeper("created"))[0] is State.MET
+    assert verdict("docker-6.2", keeper("exited")) == (State.NOT_MET, ("hypercode-keep-1",))
+
+
 def test_a_second_copy_of_a_service_does_not_hide_the_first(answers: Any, container: dict[str, Any]) -> None:
     bad = copy.deepcopy(container)
     bad["HostConfig"]["Privileged"] = True
