@@ -54,12 +54,12 @@ def comes_back(host, inventory, words):
 
 
 def test_a_container_that_somebody_removed_comes_back(host, inventory):
-    stack.root(host, "docker rm --force hypercode-qa-engineer-1")
+    stack.root(host, f"docker rm --force {stack.ids(host)['qa-engineer']}")
     comes_back(host, inventory, "qa-engineer (no container)")
 
 
 def test_a_container_that_somebody_stopped_comes_back_unless_the_role_is_disabled(host, inventory):
-    stack.root(host, "docker stop hypercode-grafana-1")
+    stack.root(host, f"docker stop {stack.ids(host)['grafana']}")
     outcome = play("-e", "stack_enabled=false", inventory=inventory)
     assert outcome.code == 0, outcome.output
     assert outcome.changed("web1") == 0
