@@ -102,7 +102,7 @@ options:
       - Whether the new container of a service starts beside the old one, and takes over when it is ready.
       - A service that cannot run twice is replaced in place. The plan says so, and why.
     type: bool
-    default: true
+    default: false
   min_healthy:
     description: Seconds that a new container has to stay ready before it takes over from the old one.
     type: int
@@ -226,7 +226,7 @@ SPEC: dict[str, Any] = {
     "credentials": {"type": "list", "elements": "dict", "default": [], "no_log": False},
     "local_images": {"type": "list", "elements": "str", "default": []},
     "ready_timeout": {"type": "int", "default": 180},
-    "start_first": {"type": "bool", "default": True},
+    "start_first": {"type": "bool", "default": False},
     "min_healthy": {"type": "int", "default": 10},
     "drain_timeout": {"type": "int", "default": 30},
     "bake": {"type": "int", "default": 600},
