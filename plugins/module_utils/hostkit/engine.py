@@ -8,6 +8,7 @@ command line. Source of paths and fields: Docker Engine API v1.41, of engine 20.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -137,6 +138,15 @@ class Engine:
         if status >= 300:
             raise EngineError(f"Docker refused {path}: {_message(body)}")
         return body
+
+    @contextlib.contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """While inside, wait for the engine for that long where it is away."""
+        before, self.patience = self.patience, seconds
+        try:
+            yield
+        finally:
+            self.patience = before
 
     def _patiently(self, target: str) -> tuple[int, bytes]:
         began = self._clock()

@@ -352,8 +352,6 @@ def run_release(
     lock_wait: float = LOCK_WAIT,
 ) -> int:
     """Run one rollout under the host's lock. Exit code: 0 done, 1 failed, 75 when another rollout is at work."""
-    # The engine may be started again, for an upgrade of it, while this is at work.
-    engine.patience = ENGINE_PATIENCE
     move = rollout(store, release, engine, run=patient_runner(run, engine), echo=echo)
     # Whoever prepares a release holds the lock for a moment too; that is no reason to give up.
     with lock(store.paths, wait_seconds=lock_wait, holder=release.id) as held:
@@ -368,6 +366,12 @@ def run_release(
 
 
 def _run_locked(rollout: Rollout) -> int:
+    # The engine may be started again, for an upgrade of it, while this is at work.
+    with rollout.engine.patient(ENGINE_PATIENCE):
+        return _run_patiently(rollout)
+
+
+def _run_patiently(rollout: Rollout) -> int:
     if rollout.release.status == "abandoned":
         _say(f"release {rollout.release.id} was abandoned: a newer one took its place. Next: run site.yml again")
         return 1

@@ -11,8 +11,9 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine im
     EngineAway,
     patient_runner,
 )
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import ENGINE_PATIENCE, run_release
 from fakes.docker_host import DockerHost
-from fakes.small_stack import SmallStack
+from fakes.small_stack import SmallStack, make_wanted
 
 
 def test_one_that_comes_back_in_time_is_waited_for(stack: SmallStack) -> None:
@@ -66,3 +67,13 @@ def test_a_command_under_which_it_went_away_is_run_again(
     done = patient_runner(run, stack.engine)(["docker", "compose"], timeout=3)
     assert (len(ran), done.code) == (runs, code)
     assert ran[-1] == (["docker", "compose"], {"timeout": 3})
+
+
+def test_patience_ends_with_the_rollout(stack: SmallStack) -> None:
+    release = stack.prepare(make_wanted())
+    seen = []
+    stack.docker.before = lambda _words: seen.append(stack.engine.patience)
+    assert run_release(stack.store, release, stack.engine, rollout=stack.rollout, run=stack.docker) == 0
+    assert set(seen) == {ENGINE_PATIENCE}
+    # Whoever asks the same engine next is told at once when it is not there.
+    assert stack.engine.patience == 0
