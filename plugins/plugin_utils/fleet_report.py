@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.board_text import aligned
+
 NONE = "-"
 
 
@@ -39,11 +41,7 @@ def label(release: Mapping[str, Any] | None) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return columns of text, as wide as they need to be."""
-    lines = [list(head), *map(list, rows)]
-    widths = [max(len(line[number]) for line in lines) for number in range(len(head))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    return "\n".join(line.rstrip() for line in aligned([head, *rows]))
 
 
 def plan_text(members: Sequence[Member]) -> str:

@@ -20,7 +20,8 @@ from .journal import Journal
 from .probes import complaints
 from .readiness import Outcome
 from .rollout_error import RolloutError
-from .stack_state import Row
+from .stack_state import Row, Start
+from .start_first_trial import CHECKS
 
 BURN_RATE, OBJECTIVE = 14.4, 0.999
 WORST_SHARE = BURN_RATE * (1 - OBJECTIVE)
@@ -30,7 +31,7 @@ LEAST_FAILURES = 5
 WINDOW = 300.0
 # What was so bad before already is not the fault of the release.
 WORSE_THAN_BEFORE = 2.0
-POLL, CHECK_GAP, CHECKS = 2.0, 15.0, 3
+POLL, CHECK_GAP = 2.0, 15.0
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Bake:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     journal: Journal
-    _first: dict[str, tuple[tuple[str, str, int], ...]] = field(default_factory=dict)
+    _first: dict[str, Start] = field(default_factory=dict)
     _failed: dict[str, int] = field(default_factory=dict)
     _seen: deque[tuple[float, Tally]] = field(default_factory=deque)
 

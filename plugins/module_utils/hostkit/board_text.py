@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 # Escape sequences (CSI, OSC, two-character ones) and the other control characters except tab and newline. Names and
 # notes come from hosts: none of them may steer the reader's terminal.
@@ -130,18 +130,21 @@ def _table(rows: Sequence[Mapping[str, object]], width: int, unicode: bool) -> l
     if excess > 0:
         room = max(_NARROW_SERVICE, _widest(columns["service"]) - excess)
         columns["service"] = [shorten(cell, room, unicode=unicode) for cell in columns["service"]]
-    lines = [shorten(line, width, unicode=unicode) for line in _align(columns)]
+    right = [place for place, name in enumerate(columns) if name == "restarts"]
+    rows_of_cells = list(zip(*columns.values(), strict=True))
+    lines = [shorten(line, width, unicode=unicode) for line in aligned(rows_of_cells, right)]
     notes = ["", *(_cell(row, "note") for row in rows)]
     return [text for line, note in zip(lines, notes, strict=True) for text in _with_note(line, note, width)]
 
 
-def _align(columns: Mapping[str, list[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Rows of cells as lines, each column as wide as it has to be; those at the places in ``right`` are flush right."""
     padded = []
-    for name, cells in columns.items():
+    for place, cells in enumerate(zip(*rows, strict=True)):
         size = _widest(cells)
         spaces = [" " * (size - text_width(cell)) for cell in cells]
-        right = name == "restarts"
-        padded.append([blank + cell if right else cell + blank for blank, cell in zip(spaces, cells, strict=True)])
+        pairs = zip(spaces, cells, strict=True)
+        padded.append([blank + cell if place in right else cell + blank for blank, cell in pairs])
     return [(" " * _GAP).join(cells) for cells in zip(*padded, strict=True)]
 
 

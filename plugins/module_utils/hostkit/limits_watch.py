@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .board_text import clean_text
+from .board_text import aligned, clean_text
 from .container_limits import Groups, Reading, read_containers
 from .engine import Engine
 
@@ -56,7 +56,7 @@ class Watch:
     def run(self, seconds: float, each: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Watch for at most so long and return the report. `each` is called after every look. Raises EngineError."""
         began = self.clock()
-        self._learn({reading.container: reading for reading, _groups in self._find()})
+        self._before = {reading.container: reading for reading, _groups in self._find()}
         while not self._stopped and self.clock() - began < seconds:
             self._look()
             each()
@@ -71,9 +71,6 @@ class Watch:
         for reading, _groups in found:
             self._note(reading.container, reading.used)
         return found
-
-    def _learn(self, before: dict[str, Reading]) -> None:
-        self._before = before
 
     def _look(self) -> None:
         self.looks += 1
@@ -178,14 +175,12 @@ def _mib(size: int) -> str:
 
 def render(report: dict[str, Any]) -> list[str]:
     """The report as lines of a table, then one line for each point that was missed."""
-    head = ("service", "memory peak", "of limit", "throttled", "restarts", "OOM kills")
-    lines = [head]
+    lines = [("service", "memory peak", "of limit", "throttled", "restarts", "OOM kills")]
     for row in report["services"]:
         peak, limit = row["memory_peak_bytes"], row["memory_limit_bytes"]
         cut = f"{row['throttled_share']:.0%} of {row['cpu_periods']}" if row["cpu_periods"] else "-"
         share = f"{peak / limit:.0%} of {_mib(limit)}" if peak is not None and limit else "-"
         memory = "-" if peak is None else _mib(peak)
         lines.append((row["service"], memory, share, cut, str(row["restarts"]), str(row["oom_kills"])))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    text = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    text = [line.rstrip() for line in aligned(lines)]
     return [clean_text(line) for line in (*text, *(f"! {point['message']}" for point in report["points"]))]

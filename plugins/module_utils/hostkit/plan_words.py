@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .plan_changes import STARTS_FIRST
+from .release_images import repository_of
 from .release_networks import StaleNetwork
 from .release_volumes import written_by
 
@@ -58,8 +59,7 @@ def _is_like(before: Mapping[str, Any], old: str, after: Mapping[str, Any], new:
 
 
 def _repository(service: Mapping[str, Any]) -> str:
-    name = str(service.get("image") or "").partition("@")[0]
-    return name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
+    return repository_of(str(service.get("image") or "").partition("@")[0])
 
 
 def _rename(old: str, new: str, before: Mapping[str, Any], after: Mapping[str, Any], project: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .engine import EngineError
-from .stack_state import Row
+from .stack_state import Row, Start
 
 # A service without a health check counts as ready when it has run for this long without a restart.
 SETTLE_SECONDS = 3.0
@@ -36,6 +36,14 @@ class Outcome:
         return not (self.crashed or self.late or self.engine)
 
 
+def patient_look(look: Callable[[], Sequence[Row]]) -> tuple[Sequence[Row], str]:
+    """What ``look`` sees; nothing, and why, during a restart of the engine: containers live through that."""
+    try:
+        return look(), ""
+    except EngineError as error:
+        return (), str(error)
+
+
 @dataclass
 class Waiter:
     """Looks at services again and again. `look` returns a row for each; it may raise EngineError for a while."""
@@ -46,7 +54,7 @@ class Waiter:
     sleep: Callable[[float], None] = time.sleep
     poll_seconds: float = 0.5
     # service -> (which start of the container it was, since when it runs)
-    _running: dict[str, tuple[tuple[tuple[str, str, int], ...], float]] = field(default_factory=dict)
+    _running: dict[str, tuple[Start, float]] = field(default_factory=dict)
     _restarts: dict[str, int] = field(default_factory=dict)
     # service -> since when it is known to crash over and over
     _crashing: dict[str, float] = field(default_factory=dict)
@@ -55,7 +63,7 @@ class Waiter:
         """Wait for all; with `first_crash_ends` only until the first one that crashed."""
         start = self.clock()
         while True:
-            rows, engine = self._look()
+            rows, engine = patient_look(self.look)
             now = self.clock()
             crashed = [row for row in rows if self._crashes(row, now)]
             late = [row for row in rows if row not in crashed and not self._is_settled(row, now)]
@@ -64,13 +72,6 @@ class Waiter:
             if now - start >= self.timeout:
                 return Outcome(now - start, self.timeout, crashed, late, engine)
             self.sleep(self.poll_seconds)
-
-    def _look(self) -> tuple[Sequence[Row], str]:
-        try:
-            return self.look(), ""
-        except EngineError as error:
-            # A restart of the engine in the middle of it; containers live through that.
-            return (), str(error)
 
     def _crashes(self, row: Row, now: float) -> bool:
         before = self._restarts.setdefault(row.service, row.restarts)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from .board_text import aligned
 from .converge import ConvergeError
 from .deploy import DeployError, LaunchError
 from .release import Release, Store
@@ -42,8 +43,8 @@ def _list(_arguments: argparse.Namespace, host: Any) -> int:
     if not rows:
         print("hypercode: there is no release on this host. Next: run site.yml for it")
         return 1
-    for line in columns([COLUMNS, *rows]):
-        print(line)
+    for line in aligned([COLUMNS, *rows]):
+        print(line.rstrip())
     return 0
 
 
@@ -67,12 +68,6 @@ def _why(about: Mapping[str, Any]) -> str:
         return str(about.get("why") or "-")
     reason = f": {back['why']}" if back.get("why") else ""
     return f"gone back to from {back.get('from')} by {back.get('who') or 'somebody'}{reason}"
-
-
-def columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """Return the rows as aligned lines."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 # ---- going back ------------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ class Rollout:
     # The release that was in use when the move began.
     previous: Release | None = field(init=False, default=None)
     # Whether this release has proved itself before.
-    was_in_use: bool = field(init=False, default=False)
+    has_proved: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.store.paths, self.release.id, echo=self.echo)
@@ -148,7 +148,7 @@ class Rollout:
         # It is up, or nearly, and was cut off before it was done.
         resumed = bool(about.get("proving")) or self.journal.touched()
         previous = self.previous = self._left(about)
-        self.was_in_use = bool(about.get("in_use_since")) and not about.get("proving")
+        self.has_proved = bool(about.get("in_use_since")) and not about.get("proving")
         self.release.update(status="running", failure=None, pid=os.getpid())
         self.journal.write("started", release=self.release.id, previous=previous.id if previous else None)
         edge = layout.Paths(self.store.paths.root)
@@ -197,7 +197,7 @@ class Rollout:
 
     def _take(self) -> None:
         """From now on it is the release in use, also after a reboot; an update has yet to prove itself."""
-        came = {} if self.was_in_use and self.previous == self.release else {"in_use_since": _now()}
+        came = {} if self.has_proved and self.previous == self.release else {"in_use_since": _now()}
         self.release.update(proving=self.is_update or None, **came)
         self.store.switch(self.release)
 
@@ -292,7 +292,7 @@ class Rollout:
             except Exception as second:
                 failure["revert"] = str(self.explain(second))
         # One that was taken back before it had proved itself is none to go back to.
-        gone = {} if status != "reverted" else {"proving": None} | ({} if self.was_in_use else {"in_use_since": None})
+        gone = {} if status != "reverted" else {"proving": None} | ({} if self.has_proved else {"in_use_since": None})
         try:
             record = {**failure, "touched": touched}
             self.release.update(status=status, failure=record, finished=_now(), pid=None, **gone)

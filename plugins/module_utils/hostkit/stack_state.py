@@ -14,6 +14,8 @@ from .release import Release
 SERVICE_LABEL = "com.docker.compose.service"
 HASH_LABEL = "com.docker.compose.config-hash"
 ONEOFF_LABEL = "com.docker.compose.oneoff"
+# Which start of which containers: for each its id, when it was started, and how often Docker has started it again.
+Start = tuple[tuple[str, str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Row:
     memory_bytes: int | None = None
     job: bool = False
     # Where there are several containers, the starts of them all.
-    starts: tuple[tuple[str, str, int], ...] = ()
+    starts: Start = ()
 
     @property
     def is_ready(self) -> bool:
@@ -52,7 +54,7 @@ class Row:
         return self.state in ("exited", "dead") and not self.is_ready
 
     @property
-    def start(self) -> tuple[tuple[str, str, int], ...]:
+    def start(self) -> Start:
         """Which start of which container it is: Docker may have started it again by the time that one looks."""
         return self.starts or ((self.container_id, self.started, self.restarts),)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from .engine import EngineError
 from .probes import complaints
-from .readiness import Outcome
-from .stack_state import Row
+from .readiness import Outcome, patient_look
+from .stack_state import Row, Start
 
 # So many checks in a row have to be passed; so many in a row that failed are enough to refuse.
 CHECKS = 3
@@ -42,9 +42,9 @@ class Trial:
     def run(self) -> Outcome:
         """Return how it ended: all good, or who fell, was refused, or could not be told from a good one in time."""
         began, checked = self.clock(), float("-inf")
-        first: dict[str, tuple[tuple[str, str, int], ...]] = {}
+        first: dict[str, Start] = {}
         while True:
-            rows, engine = self._look()
+            rows, engine = patient_look(self.look)
             now = self.clock()
             for row in rows:
                 first.setdefault(row.service, row.start)
@@ -63,12 +63,6 @@ class Trial:
             if now - began >= self.least + self.timeout:
                 return Outcome(now - began, self.timeout, late=open_ones, engine=engine, said=self._said)
             self.sleep(self.poll_seconds)
-
-    def _look(self) -> tuple[Sequence[Row], str]:
-        try:
-            return self.look(), ""
-        except EngineError as error:
-            return (), str(error)
 
     def _check(self) -> None:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.board_text import clean_text
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.board_text import aligned, clean_text
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.files import write_file
 
 from .job import MISSIONS, Job
@@ -64,13 +64,7 @@ def table(report: Mapping[str, Any]) -> list[str]:
     for row in report["requests"]:
         figures = (f"{row[name]:.0f} ms" for name in ("p50_ms", "p95_ms", "p99_ms", "max_ms"))
         rows.append((row["name"], str(row["count"]), str(row["errors"]), f"{row['per_second']:.1f}", *figures))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
+    lines = aligned(rows, right=range(1, len(rows[0])))
     if report["profile"] == MISSIONS:
         missions = report["missions"]
         ended = Counter(mission["status"] or "unfinished" for mission in missions)
