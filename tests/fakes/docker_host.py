@@ -7,7 +7,6 @@ is played on the same state, as Compose 2.26 does it. Time stands still until so
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import re
 import shutil
@@ -23,7 +22,7 @@ from typing import Any
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.envfile import load_env
 
-from . import docker_keepers
+from . import docker_keepers, unix_http
 from .docker_parts import (
     LABEL,
     REFERENCE,
@@ -35,6 +34,7 @@ from .docker_parts import (
     health_check,
     load,
     repository,
+    told_hashes,
     without_tag,
 )
 
@@ -91,18 +91,12 @@ class DockerHost:
     def serve(self) -> None:
         host = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(unix_http.Handler):
             def do_GET(self) -> None:
                 status, body = host.answer(self.path)
                 self.send_response(status)
                 self.end_headers()
                 self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-            def address_string(self) -> str:
-                return "socket"
 
         self._server = socketserver.UnixStreamServer(str(self.socket), Handler)
         threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True).start()
@@ -137,8 +131,8 @@ class DockerHost:
         if path == "/containers/json":
             return docker_keepers.listed(self, query)
         kind, _, rest = path.strip("/").partition("/")
-        if kind == "images":
-            return docker_keepers.images(self, rest)
+        if kind in ("images", "distribution"):
+            return docker_keepers.images(self, kind, rest)
         if kind == "networks":
             return self._network(rest) if rest else self._networks(query)
         name, _, what = rest.partition("/")
@@ -225,9 +219,9 @@ class DockerHost:
     # ---- the docker client --------------------------------------------------------------------------------------
 
     def __call__(
-        self, argv: Sequence[str], *, timeout: float, environment: Any = None, inherit: bool = True
+        self, argv: Sequence[str], *, timeout: float, environment: Any = None, inherit: bool = True, text: Any = None
     ) -> CommandResult:
-        words = [str(word) for word in argv]
+        words, self.text = [str(word) for word in argv], text or ""
         self.commands.append(words)
         self.environments.append({**(environment or {}), "inherit": str(inherit)})
         return self.before(words) or self._run(words)
@@ -277,9 +271,8 @@ class DockerHost:
         scales = [rest[place + 1] for place, word in enumerate(rest) if word == "--scale"]
         names = [word for word in rest if not word.startswith("--") and word != "never" and word not in scales]
         mine = [item for item in self.containers.values() if item.project == project and not item.oneoff]
-        if verb == "config":
-            hashes = {name: config_hash(model["services"][name]) for name in rest[1].split(",")}
-            return CommandResult(0, "".join(f"{name} {value}\n" for name, value in hashes.items()))
+        if "config" in (verb, *rest):
+            return told_hashes(model["services"], rest[-1], self.text)
         if verb == "stop":
             for item in mine:
                 item.state = "exited"

@@ -26,8 +26,11 @@ def listed(host: DockerHost, query: dict[str, str]) -> list[dict[str, Any]]:
     return found + keepers
 
 
-def images(host: DockerHost, rest: str) -> Any:
-    """Answer /images/json, and /images/NAME/json for a name or an id."""
+def images(host: DockerHost, kind: str, rest: str) -> Any:
+    """Answer /images/json, /images/NAME/json for a name or an id, and /distribution/NAME/json out of the registry."""
+    if kind == "distribution":
+        digest = host.registry.get(rest.removesuffix("/json")) if host.registry_answers else None
+        return {"Descriptor": {"digest": digest}} if digest else None
     if rest == "json":
         return [{"Id": image_id} for image_id in {document["Id"] for document in host.images.values()}]
     return find(host, rest.removesuffix("/json"))

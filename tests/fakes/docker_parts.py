@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -99,8 +100,18 @@ def health_check(container: Container) -> dict[str, Any] | None:
     return {"Test": ["CMD-SHELL", f"probe --password {container.environment.get('PASSWORD', '')}"]}
 
 
-def config_hash(service: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(service, sort_keys=True).encode()).hexdigest()
+def config_hash(service: dict[str, Any], *, with_order: bool = False) -> str:
+    """What is written on a container. With `--no-deps`, whom the service waits for does not count."""
+    told = {key: value for key, value in service.items() if key != "depends_on" or (with_order and value)}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def told_hashes(services: dict[str, dict[str, Any]], names: str, override: str) -> CommandResult:
+    """Answer `config --hash NAMES`. In Compose 2.26 whom a service waits for counts here."""
+    pairs = itertools.pairwise(override.splitlines())
+    reset = {name.strip(' :"') for name, line in pairs if line == "    depends_on: !reset null"}
+    hashes = {name: config_hash(services[name], with_order=name not in reset) for name in names.split(",")}
+    return CommandResult(0, "".join(f"{name} {value}\n" for name, value in hashes.items()))
 
 
 class NearEngine(Engine):
@@ -110,7 +121,7 @@ class NearEngine(Engine):
         super().__init__(str(host.socket))
         self._host = host
 
-    def _exchange(self, target: str) -> tuple[int, bytes]:
+    def _exchange(self, target: str, headers: Any = None) -> tuple[int, bytes]:
         if not self._host.answers:
             raise EngineAway("Docker is not running here. Fix: systemctl start docker")
         return self._host.answer(target)

@@ -1,4 +1,4 @@
-"""A fleet on this machine: playbooks/update.yml as it is, with hosts, stack and rollback that are made up.
+"""A fleet on this machine: playbooks/update.yml and rollback.yml as they are; hosts, stack and rollouts are made up.
 
 A host is a folder. Its `version` is what it runs, `broken` the version that it refuses, `gone-at` the step (a word of
 the log) at which it stops answering. `log` has a line for each thing that was done.
@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,16 @@ if plan:
 module.exit_json(changed=bool(plan), plan=plan, release=release(wanted))
 """
 ROLLBACK = """
-module = AnsibleModule({'to': {}, 'reason': {}, 'project': {}}, supports_check_mode=True)
+spec = {'to': {}, 'reason': {}, 'project': {}, 'accept_data': {'type': 'bool'}, 'timeout': {'type': 'int'}}
+module = AnsibleModule(spec, supports_check_mode=True)
 if (home / 'busy').exists():
     (home / 'busy').unlink()
     module.fail_json(msg='Another rollout is at work on this host')
 wanted = module.params['to'].removeprefix('id-')
+if (home / 'not-here').exists():
+    module.fail_json(msg='This host has no version ' + wanted)
+if module.check_mode:
+    module.exit_json(changed=wanted != version, plan={}, release=release(wanted), note='back to release id-' + wanted)
 log('rollback ' + wanted)
 if (home / 'no-way-back').exists():
     module.fail_json(msg='the disk is full')
@@ -109,6 +115,8 @@ class Fleet:
     folder: Path
     versions: dict[str, str]
     variables: dict[str, Any] = field(default_factory=dict)
+    # Variables of single hosts.
+    own: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._write_collection()
@@ -139,13 +147,21 @@ class Fleet:
         """The hosts that are locked."""
         return sorted(path.parents[1].name for path in (self.folder / "hosts").glob("*/fleet/lease.json"))
 
-    def start(self, *words: str, version: str = "2") -> subprocess.Popen[str]:
+    def lease(self, host: str, *, age: float, seconds: int = 600) -> None:
+        """Have another run hold a host, that renewed its lock so many seconds ago."""
+        renewed = time.time() - age
+        document = {"owner": "x", "who": "alice@laptop", "since": renewed, "renewed": renewed, "seconds": seconds}
+        (self.home(host) / "fleet").mkdir(exist_ok=True)
+        self.put(host, "fleet/lease.json", json.dumps(document))
+
+    def start(self, *words: str, version: str = "2", playbook: str = "update") -> subprocess.Popen[str]:
         hosts = {
             host: {
                 "ansible_host": f"{host}.invalid",
                 "ansible_ssh_executable": str(self.home(host) / "ssh"),
                 "ansible_ssh_args": "",
                 "ansible_pipelining": True,
+                **self.own.get(host, {}),
             }
             for host in self.versions
         }
@@ -172,9 +188,9 @@ class Fleet:
                 program,
                 "-i",
                 inventory,
-                self.collection / "playbooks/update.yml",
+                self.collection / "playbooks" / f"{playbook}.yml",
                 "-e",
-                f"stack_version={version}",
+                f"{'rollback_to' if playbook == 'rollback' else 'stack_version'}={version}",
                 *words,
             ],
             cwd=self.folder,
@@ -186,9 +202,12 @@ class Fleet:
             start_new_session=True,
         )
 
-    def update(self, *words: str, version: str = "2") -> Ended:
-        process = self.start(*words, version=version)
-        output, _ = process.communicate(timeout=120)
+    def rollback(self, *words: str, version: str) -> Ended:
+        return self.update(*words, version=version, playbook="rollback")
+
+    def update(self, *words: str, version: str = "2", playbook: str = "update") -> Ended:
+        process = self.start(*words, version=version, playbook=playbook)
+        output, _ = process.communicate(timeout=240)
         return Ended(process.returncode, output)
 
     @property
@@ -213,7 +232,11 @@ class Fleet:
             made.replace("import platform", "import os\nimport platform\nfrom pathlib import Path")
         )
         (self.collection / "playbooks").mkdir()
-        (self.collection / "playbooks" / "update.yml").write_text((REPOSITORY / "playbooks" / "update.yml").read_text())
+        for name in ("vars", "tasks"):
+            (self.collection / "playbooks" / name).symlink_to(REPOSITORY / "playbooks" / name)
+        # Ansible looks beside a playbook itself, not beside a link to it.
+        for name in ("update.yml", "rollback.yml"):
+            (self.collection / "playbooks" / name).write_text((REPOSITORY / "playbooks" / name).read_text())
         (self.collection / "playbooks" / "preflight.yml").write_text("---\n- hosts: hypercode\n  gather_facts: false\n")
         role = self.collection / "roles" / "stack"
         for name, text in (

@@ -11,7 +11,8 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine im
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.launcher import Launcher
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.probes import Ask
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, Release, Store
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import Rollout, run_release
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import Rollout
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_run import run_release
 
 from fakes.docker_host import DockerHost, NearEngine
 
@@ -77,6 +78,8 @@ class SmallStack:
         # What a container answers at an address, through a door of the edge.
         self.ask: Ask = lambda _address, _door: 200
         self.free_memory: int | None = None
+        # Makes a restore point; its name is that of a run of backups.
+        self.back_up: Callable[[Path, Engine], str] = lambda _root, _engine: "run-1"
         self.engine: Engine = NearEngine(self.docker)
         if served:
             self.docker.serve()
@@ -100,6 +103,7 @@ class SmallStack:
         options |= {"run": self.docker, "clock": self.docker.clock, "sleep": self.docker.sleep, "poll_seconds": 2.0}
         options |= {"connections": self.connections, "ask": self.ask}
         options["free_memory"] = lambda: self.free_memory
+        options["back_up"] = self.back_up
         return Rollout(store, release, engine, **options)
 
     def launcher(self, run_here: Callable[..., int] | None = None) -> Launcher:
