@@ -14,7 +14,8 @@ description:
     is needed, in one round trip.
   - Reports everything that is wrong at once, each with its fix.
   - Returns facts about the host that later roles need, so that no other fact gathering is necessary.
-  - Reads files only. It runs no program and changes nothing.
+  - Where the role backup has been run, names each volume of the stack that holds data and is in no backup.
+  - Reads files, and asks Docker which volumes there are. It runs no program and changes nothing.
 author: The hypercode.deploy authors (@hypercode)
 attributes:
   check_mode:
@@ -257,6 +258,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import capacity, host_reader
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.backup.volumes import find_unplanned
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import (
     errors,
     read_findings,
@@ -355,7 +357,7 @@ def main() -> None:
         )
     except OSError as error:
         module.fail_json(msg=f"The host could not be examined: {error.strerror or error} ({error.filename}).")
-    found = earlier + capacity.judge(state, wanted)
+    found = earlier + capacity.judge(state, wanted) + find_unplanned(ROOT)
     result = {
         "changed": False,
         "findings": [finding.as_dict() for finding in found],

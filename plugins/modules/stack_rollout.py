@@ -102,7 +102,13 @@ options:
       - Whether the new container of a service starts beside the old one, and takes over when it is ready.
       - A service that cannot run twice is replaced in place. The plan says so, and why.
     type: bool
-    default: false
+    default: true
+  restore_point:
+    description:
+      - Whether a backup is made before a service that has data is changed, before a hook runs, and before a release
+        that cannot be left backwards. Where none are set up, there is none, and the plan says so.
+    type: bool
+    default: true
   min_healthy:
     description: Seconds that a new container has to stay ready before it takes over from the old one.
     type: int
@@ -203,11 +209,12 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import deploy
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import deploy, restore_point
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.compose.emit import emit
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge import Converge, ConvergeError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.hook_list import AFTER, BEFORE, hook_lines
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.new_digests import with_new_digests
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.plan_text import plan_text
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, ReleaseError, Store
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_facts import board_of, short, who
@@ -226,7 +233,8 @@ SPEC: dict[str, Any] = {
     "credentials": {"type": "list", "elements": "dict", "default": [], "no_log": False},
     "local_images": {"type": "list", "elements": "str", "default": []},
     "ready_timeout": {"type": "int", "default": 180},
-    "start_first": {"type": "bool", "default": False},
+    "start_first": {"type": "bool", "default": True},
+    "restore_point": {"type": "bool", "default": True},
     "min_healthy": {"type": "int", "default": 10},
     "drain_timeout": {"type": "int", "default": 30},
     "bake": {"type": "int", "default": 600},
@@ -277,13 +285,13 @@ def wanted_from(params: Mapping[str, Any]) -> deploy.Wanted:
             "keep_releases": params["keep_releases"],
             "hooks": params["hooks"],
             "reversible": params["reversible"],
-            **{name: params[name] for name in ("start_first", "min_healthy", "drain_timeout", "bake")},
+            **{name: params[name] for name in ("start_first", "min_healthy", "drain_timeout", "bake", "restore_point")},
         },
     )
 
 
-def diff_of(store: Store, plan: deploy.Plan, wanted: deploy.Wanted) -> list[dict[str, str]]:
-    """Return compose.yaml before and after, without the digests that only a pull can tell. Secrets stay references."""
+def diff_of(store: Store, engine: Engine, plan: deploy.Plan, wanted: deploy.Wanted) -> list[dict[str, str]]:
+    """Return compose.yaml before and after, and the plan. Secrets stay references."""
     current = store.current()
     try:
         before = emit(current.read_model()) if current else ""
@@ -291,12 +299,17 @@ def diff_of(store: Store, plan: deploy.Plan, wanted: deploy.Wanted) -> list[dict
         before = ""
     # A repair runs no hooks, and before the first release there is nothing that one could work on.
     is_new = plan.release is None or plan.release != current
-    first = hook_lines(wanted.about, BEFORE) if current and is_new else []
+    first = []
+    if current and is_new:
+        first = restore_point.plan_lines(plan.actions, wanted.model["services"], wanted.about, store.paths.root)
+        first += hook_lines(wanted.about, BEFORE)
     last = hook_lines(wanted.about, AFTER) if is_new else []
+    services, local = wanted.model["services"], wanted.about.get("local_images") or []
+    actions = with_new_digests(plan.actions, services, engine, local) if not plan.blind else plan.actions
     path = "/opt/hypercode/current/compose.yaml"
     return [
         {"before": before, "after": wanted.compose_text, "before_header": path, "after_header": path},
-        {"prepared": plan_text(plan.actions, plan.reason, wanted.order, wanted.about, first, last)},
+        {"prepared": plan_text(actions, plan.reason, wanted.order, wanted.about, first, last)},
     ]
 
 
@@ -329,7 +342,7 @@ def main() -> None:
     try:
         wanted = wanted_from(module.params)
         plan = deploy.make_plan(store, engine, wanted)
-        diff = diff_of(store, plan, wanted) if module._diff and plan.actions else []
+        diff = diff_of(store, engine, plan, wanted) if module._diff and plan.actions else []
         if module.check_mode:
             about = about_now(store)
             if plan.blind and plan.release:

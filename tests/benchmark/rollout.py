@@ -1,7 +1,7 @@
 """scripts/bench rollout: updates under load; ours, `docker compose up` and docker-rollout's method, one after another.
 
 A host is made for it (molecule's scenario rolling_update) and removed at the end. All ways make the same change, behind
-the same edge. The load: kept connections, fresh ones, requests that take 6 seconds, and an open WebSocket.
+the same edge. The load: kept connections, fresh ones, requests that take some seconds, and an open WebSocket.
 
 What is written as JSON, `schema` 1:
 
@@ -10,6 +10,7 @@ What is written as JSON, `schema` 1:
     created   when, UTC, ISO 8601
     machine   {"cpus", "load"}: processors, and their load average before
     rate      requests a second on kept connections
+    slow      seconds that a slow request takes; one begins each second
     ways      by name: {"seconds": how long the change took, "requests", "failed", "again": closed unanswered and asked
               once more, "kinds": {kind of failure: number}, "longest_seconds", "websocket_close": code of its close
               frame, 0 without one}
@@ -26,7 +27,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,6 @@ from testbed.hosts import Bed
 from testbed.shell import TestbedError, docker, say, step
 
 SCENARIO, HOST = "rolling_update", "web1"
-MIRROR = "198.51.100.130:5000/sandbox"
 # The host's side of the two other ways: what stands for the new version is the same Compose file with another VERSION.
 NEXT = r"""
 set -eu
@@ -93,6 +93,7 @@ class Bench:
     json: Path
     requests: int
     rate: int
+    slow: int = 6
     version: int = 1
     _logs: list[str] = field(default_factory=list)
 
@@ -109,12 +110,14 @@ class Bench:
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "machine": {"cpus": os.cpu_count(), "load": round(os.getloadavg()[0], 2)},
             "rate": self.rate,
+            "slow": self.slow,
         }
         self.json.unlink(missing_ok=True)
         try:
             with step("Make a host and deploy to it"):
                 self._molecule("create")
                 self._molecule("converge")
+                self._play("site.yml", "--tags", "edge,stack", "--extra-vars", json.dumps(self._patience()))
             found["ways"] = {name: self._way(name, change) for name, change in self._ways().items()}
             if self.requests:
                 found["long"] = self._long()
@@ -151,9 +154,15 @@ class Bench:
         return figures
 
     def _update(self, environment: Mapping[str, str] | None = None, *, ok: bool = True) -> None:
-        wanted = {"MIRROR": MIRROR, "CALLS": "app:8000", "VERSION": str(self.version), **(environment or {})}
-        words = ["--tags", "stack", "--extra-vars", json.dumps({"stack_environment": wanted})]
+        mirror = f"{self.bed.registry}/sandbox"
+        wanted = {"MIRROR": mirror, "CALLS": "app:8000", "VERSION": str(self.version), **(environment or {})}
+        settings = {**self._patience(), "stack_environment": wanted}
+        words = ["--tags", "stack", "--extra-vars", json.dumps(settings)]
         self._play("site.yml", *words, ok=ok)
+
+    def _patience(self) -> dict[str, int]:
+        """Time for what is under way, as a team whose requests take so long would set it."""
+        return dict.fromkeys(("stack_drain_timeout", "edge_drain_timeout"), self.slow + 3)
 
     def _on_host(self, script: str) -> None:
         docker("exec", "--interactive", self.bed.container(HOST), "sh", "-s", stdin=script.format(version=self.version))
@@ -204,10 +213,11 @@ class Bench:
         return {
             **{f"update {number} of 10 in a row": update for number in range(1, 11)},
             "every service behind the edge": lambda: update(BOARD=str(self.version)),
+            # After a release that was refused, the host is back already.
+            "rollback": self._rollback,
             "never healthy": bad("never"),
             "healthy, then falls": bad("soon"),
             "healthy, but answers 500": bad("errors"),
-            "rollback": self._rollback,
             "reload of the edge": lambda: self._on_host("systemctl reload caddy\nsleep 5\n"),
         }
 
@@ -221,7 +231,12 @@ class Bench:
         loads = {
             "kept": Load(self.site, rate=self.rate, keep=True),
             "fresh": Load(self.site, rate=30, workers=4),
-            "slow": Load(self.site, rate=1, workers=10, path="/slow=6"),
+            "slow": Load(
+                replace(self.site, timeout=self.slow + 10),
+                rate=1,
+                workers=self.slow + 4,
+                path=f"/slow={self.slow}",
+            ),
         }
         with loads["kept"].running(), loads["fresh"].running(), loads["slow"].running():
             time.sleep(1)

@@ -12,28 +12,25 @@ from .outcome import PartError
 
 
 @contextlib.contextmanager
-def ready(context: Context, first: str = "") -> Iterator[None]:
+def ready(context: Context, first: str = "", *, apart_from: str = "") -> Iterator[None]:
     """Have an engine run, rid of the hosts of runs that were cut off. One that was started for this is stopped.
 
-    ``first`` is the scenario that is about to begin: it removes its own hosts itself.
+    ``first`` is the scenario that is about to begin: it removes its own hosts itself. What is in the range
+    ``apart_from`` is left alone: it may be of a part that runs beside this one.
     """
     context.console.clear()
     engine.install_tools()
-    started = not engine.is_running()
-    engine.start()
-    # A sandbox of this checkout that stands still, as after a reboot, is its owner's: `up` starts it again.
-    own = {path.name for path in (context.root / ".cache" / "testbed").glob("sandbox")}
-    for name in hosts.clear_dead(keep=own):
-        context.console.say(f"  Removed what an earlier run had left of {name}: its hosts did not run any more.")
-    running = sorted(name for name, alive in hosts.beds().items() if alive and name.startswith("molecule-"))
-    for name in (name.removeprefix("molecule-") for name in running if name != f"molecule-{first}"):
-        raise PartError(
-            f"The hosts of the scenario {name} are running, and hold the addresses that every scenario needs. Fix: when"
-            f" nobody needs them any more, remove them where they were made: .venv/bin/molecule destroy -s {name}"
-        )
-    try:
+    with engine.borrowed():
+        # A sandbox of this checkout that stands still, as after a reboot, is its owner's: `up` starts it again.
+        own = {path.name for path in (context.root / ".cache" / "testbed").glob("sandbox")}
+        for name in hosts.clear_dead(own, apart_from):
+            context.console.say(f"  Removed what an earlier run had left of {name}: its hosts did not run any more.")
+        beds = hosts.beds(apart_from)
+        running = sorted(name for name, alive in beds.items() if alive and name.startswith("molecule-"))
+        for name in (name.removeprefix("molecule-") for name in running if name != f"molecule-{first}"):
+            raise PartError(
+                f"The hosts of the scenario {name} are running, and hold the addresses that every scenario needs.\n"
+                f"Fix: when nobody needs them any more, where they were made: .venv/bin/molecule destroy -s {name}"
+            )
         yield
-    finally:
-        if started:
-            context.console.clear()
-            engine.stop_if_ours()
+        context.console.clear()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,7 +36,9 @@ class Console:
         out: TextIO | None = None,
         environment: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
+        lock: contextlib.AbstractContextManager[bool] | None = None,
     ) -> None:
+        self._lock = lock or threading.RLock()
         self._out = out or sys.stdout
         terminal = self._out.isatty() and environment.get("TERM") != "dumb" and not environment.get("CI")
         self._color = terminal and not environment.get("NO_COLOR")
@@ -49,6 +54,17 @@ class Console:
     def running(self) -> str:
         """The part that was started last, such as 'unit' or 'molecule default'."""
         return self._name
+
+    def beside(self) -> Console:
+        """One for what runs beside this: whole lines on the same output."""
+        return Console(out=_Lines(self), environment={"CI": "true"}, clock=self._clock, lock=self._lock)
+
+    def put(self, text: str) -> None:
+        """Write whole lines of somebody else's."""
+        with self._lock:
+            self.clear()
+            self._out.write(text)
+            self._out.flush()
 
     def start(self, name: str, log: Path) -> None:
         """A part begins; what it prints goes to the log."""
@@ -72,8 +88,9 @@ class Console:
             width = shutil.get_terminal_size((100, 24)).columns - 1
             detail = self._last_line() if detail is None else detail
             text = f"{self._name:<{NAME_WIDTH}} {duration(elapsed):>8}  {detail}"
-            self._out.write(f"\r\x1b[K{text[:width]}")
-            self._out.flush()
+            with self._lock:
+                self._out.write(f"\r\x1b[K{text[:width]}")
+                self._out.flush()
         elif self._clock() - self._spoke >= HEARTBEAT:
             self._spoke = self._clock()
             detail = self._last_line() if detail is None else detail
@@ -81,6 +98,10 @@ class Console:
 
     def finish(self, outcome: Outcome) -> None:
         """The part has ended: its line, its skips, and the evidence of what failed."""
+        with self._lock:
+            self._finish(outcome)
+
+    def _finish(self, outcome: Outcome) -> None:
         if self._verbose:
             self._follow()
         if self._live:
@@ -121,8 +142,9 @@ class Console:
         return f"{RED if bad else GREEN}{text}{RESET}" if self._color else text
 
     def _say(self, text: str) -> None:
-        self._out.write(text + "\n")
-        self._out.flush()
+        with self._lock:
+            self._out.write(text + "\n")
+            self._out.flush()
 
     def _follow(self) -> None:
         """Print what the log has got since the last time."""
@@ -144,6 +166,18 @@ class Console:
             lines = stream.read().decode("utf-8", errors="replace").split("\n")
         # A line that begins with $ is the command.
         return next((text for line in reversed(lines) if (text := plain(line).strip()) and text[0] != "$"), "")
+
+
+class _Lines(io.StringIO):
+    """What a second console writes to: the output of the first one."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def write(self, text: str) -> int:
+        self._console.put(text)
+        return len(text)
 
 
 def _short(path: Path) -> str:

@@ -1,17 +1,31 @@
-"""Molecule's scenarios, one after another: each step counts as a test, and so does each test of testinfra."""
+"""Molecule's scenarios, in two lanes: each step counts as a test, and so does each test of testinfra.
+
+A scenario waits for most of its time, so two of them take little longer than one. Each lane has an address range of
+its own. A scenario whose files name an address is bound to the first one.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+
+from testbed import hosts
+from testbed.shell import TestbedError
 
 from . import beds
 from .context import Context, begin_log
 from .outcome import Outcome, PartError, read_lines
+from .process import POLL
 
 TIMEOUT = 3600.0
 DESTROY_TIMEOUT = 300.0
+FIRST, SECOND = "molecule", "molecule-2"
+ADDRESSES = "198.51.100."
 
 # INFO     [default > converge] Executed: Successful
 _STEP = re.compile(r"^(?:INFO|WARNING|ERROR|CRITICAL)\s+\[(?P<scenario>[^\]>]+?) > (?P<step>[^\]]+)\] (?P<text>.*)")
@@ -36,19 +50,82 @@ def chosen(root: Path, wanted: Sequence[str]) -> list[str]:
     return [name for name in known if not wanted or name in wanted]
 
 
-def run(context: Context) -> Outcome:
-    """Run the scenarios on real hosts. A Docker engine that was started for this is stopped at the end."""
-    todo = chosen(context.root, context.scenarios)
-    total = Outcome()
-    if not todo:
+def is_bound(root: Path, name: str) -> bool:
+    """Whether a scenario names an address, so that it has to run in the first range."""
+    folder = root / "molecule" / name
+    files = [path for path in folder.rglob("*") if path.suffix in (".yml", ".py") and "testbed" not in path.name]
+    return any(ADDRESSES in path.read_text(encoding="utf-8") for path in files)
+
+
+class Lanes:
+    """The scenarios of a run, and who takes which."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._todo: list[str] | None = None
+        self._beside: Future[Outcome] | None = None
+        # The scenarios that run now.
+        self.running: set[str] = set()
+
+    def run(self, context: Context) -> Outcome:
+        """Run the scenarios on real hosts. A Docker engine that was started for this is stopped at the end."""
+        if not self._beside:
+            todo = self._all(context)
+            if len(todo) < 2 or context.keep:
+                return self._lane(context, FIRST)
+            self.begin(context)
+        total = self._lane(context, SECOND)
+        if self._beside:
+            while not self._beside.done():
+                time.sleep(POLL)
+            total.add(self._beside.result())
         return total
-    with beds.ready(context, todo[0]):
-        for name in todo:
-            total.add(run_one(context, name))
-    return total
+
+    def begin(self, context: Context) -> None:
+        """Begin with the first lane, beside what else is run."""
+        beside = dataclasses.replace(context, console=context.console.beside())
+        workers = ThreadPoolExecutor(1, thread_name_prefix="lane")
+        self._beside = workers.submit(self._lane, beside, FIRST)
+        workers.shutdown(wait=False)
+
+    def _all(self, context: Context) -> list[str]:
+        with self._lock:
+            if self._todo is None:
+                found = chosen(context.root, context.scenarios)
+                # Those that only one lane can take come first there.
+                self._todo = sorted(found, key=lambda name: not is_bound(context.root, name))
+            return self._todo
+
+    def _take(self, context: Context, lane: str) -> str:
+        todo = self._all(context)
+        with self._lock:
+            name = next((name for name in todo if lane == FIRST or not is_bound(context.root, name)), "")
+            if name:
+                todo.remove(name)
+                self.running.add(name)
+        return name
+
+    def _lane(self, context: Context, lane: str) -> Outcome:
+        total = Outcome()
+        name = self._take(context, lane)
+        if not name:
+            return total
+        try:
+            with beds.ready(context, name, apart_from=SECOND if lane == FIRST else FIRST):
+                while name:
+                    total.add(run_one(context, name, lane))
+                    self.running.discard(name)
+                    name = self._take(context, lane)
+        except (PartError, TestbedError) as error:
+            context.console.start(f"molecule {name}", context.output / f"molecule-{name}.log")
+            failed = Outcome()
+            failed.fail(f"molecule {name}", str(error).splitlines())
+            context.console.finish(failed)
+            total.add(failed)
+        return total
 
 
-def run_one(context: Context, name: str) -> Outcome:
+def run_one(context: Context, name: str, lane: str = FIRST) -> Outcome:
     """Run one scenario. Its hosts are gone afterwards, unless they are to be kept."""
     log = begin_log(context.output / f"molecule-{name}.log")
     context.console.start(f"molecule {name}", log)
@@ -57,7 +134,7 @@ def run_one(context: Context, name: str) -> Outcome:
         [context.tool("molecule"), "test", *options, *(["--destroy=never"] if context.keep else [])],
         log,
         # Why a test was skipped is worth a line.
-        env={"PYTEST_ADDOPTS": "-rs --color=no"},
+        env={"PYTEST_ADDOPTS": "-rs --color=no", hosts.RANGE_VARIABLE: lane},
         timeout=TIMEOUT,
     )
     outcome = judge(name, read_lines(log), code)

@@ -14,7 +14,8 @@ from testbed import engine
 from .context import Context, begin_log
 from .outcome import Outcome, read_lines
 
-TIMEOUT = 600.0
+# Scenarios may run beside it, and then it takes several times as long as by itself.
+TIMEOUT = 1500.0
 
 # Of pytest's report: whose failure it is, where it happened, what was wrong (the first lines of it), and the list.
 _TELLING = re.compile(r"_{2,} .* _{2,}|\S+\.py:\d+: .*|(?:FAILED|ERROR) .*")
@@ -37,6 +38,10 @@ TOOLS = {
     "knotd": "knot",
     "pdns_server": "pdns-backend-sqlite3",
     "pebble": "pebble",
+    "restic": "restic",
+    "redis-server": "redis-server",
+    "pg_dump": "postgresql",
+    "prometheus": "prometheus",
 }
 
 

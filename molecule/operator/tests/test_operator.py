@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from checks import stack
 from checks.playbook import play
 
@@ -25,7 +27,9 @@ def test_an_update_is_predicted_then_done_then_undone(host, inventory):
     before = stack.containers(host)
     predicted = play("--check", "--diff", *words, inventory=inventory)
     assert predicted.code == 0, predicted.output
-    assert "hypercode/qa-engineer:1.1.0" in predicted.output
+    # The registry is asked for what is new.
+    told = r"qa-engineer: replace: \S+:1.0.0 \(sha256:\w{12}\) -> \S+:1.1.0 \(sha256:\w{12}\)"
+    assert re.search(told, " ".join(predicted.output.split())), predicted.output
     assert stack.ids(host) == {service: item["Id"] for service, item in before.items()}
     done = play(*words, inventory=inventory)
     assert done.code == 0, done.output

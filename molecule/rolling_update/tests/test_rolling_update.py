@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from checks import playbook, stack
-from checks.web import Load, Site, WebSocket, until
+from checks.updated import Updated, nothing_failed, told
+from checks.web import WebSocket, until
 from testbed.hosts import Bed
 
 BED = Bed(
     "molecule-rolling_update", playbook.ROOT / ".cache" / "testbed" / "molecule-rolling_update", "molecule", "docker"
 )
-SITE = Site(BED.address(0), "app.test")
-MIRROR = "198.51.100.130:5000/sandbox"
+APP = Updated(BED)
+SITE = APP.site
 DRAIN = 9
 GOING_AWAY = 1001
 
@@ -27,49 +25,6 @@ GOING_AWAY = 1001
 @pytest.fixture(autouse=True)
 def story(host: Any) -> None:
     """Every test has to do with the host: testinfra then leaves them in their order."""
-
-
-def words(*more: str, bake: int = 5, **environment: str) -> list[str]:
-    variables = {"stack_environment": {"MIRROR": MIRROR, "CALLS": "app:8000", **environment}, "stack_bake": bake}
-    return ["--tags", "stack", *more, "--extra-vars", json.dumps(variables)]
-
-
-def update(inventory: Path, *more: str, bake: int = 5, **environment: str) -> playbook.Outcome:
-    return playbook.play(*words(*more, bake=bake, **environment), inventory=inventory)
-
-
-def version() -> str:
-    return SITE.get("/").headers["x-version"]
-
-
-@contextmanager
-def asked() -> Iterator[dict[str, Load]]:
-    """Kept connections, fresh ones, and requests that take 6 seconds, all at once."""
-    loads = {
-        "kept": Load(SITE, rate=100, keep=True),
-        "fresh": Load(SITE, rate=30, workers=4),
-        "slow": Load(SITE, rate=1, workers=10, path="/slow=6"),
-    }
-    with loads["kept"].running(), loads["fresh"].running(), loads["slow"].running():
-        time.sleep(1)
-        yield loads
-        time.sleep(1)
-
-
-def told(loads: dict[str, Load]) -> str:
-    return "; ".join(
-        f"{name} {load.sent}: {len(load.failures)} failed, {load.again} asked again, longest {load.longest:.1f} s"
-        for name, load in loads.items()
-    )
-
-
-def nothing_failed(loads: dict[str, Load]) -> None:
-    assert {name: (load.kinds, load.again) for name, load in loads.items()} == dict.fromkeys(loads, ({}, 0))
-
-
-def containers_of_app(host: Any) -> list[str]:
-    words = "docker ps --all --no-trunc --format '{{.ID}}' --filter label=com.docker.compose.service=app"
-    return stack.root(host, words).split()
 
 
 def events(host: Any) -> list[str]:
@@ -87,18 +42,18 @@ def calls(host: Any) -> dict[str, int]:
 
 
 def test_the_plan_says_how_each_service_is_replaced(host, inventory):
-    shown = update(inventory, "--check", "--diff", VERSION="2")
+    shown = APP.update(inventory, "--check", "--diff", VERSION="2")
     assert "app: replace: its configuration changed (the new one starts first)" in shown.output, shown.output
-    assert version() == "1"
+    assert APP.version() == "1"
 
 
 def test_an_update_under_load_fails_no_request_and_cuts_none(host, inventory, figure):
     socket = WebSocket(SITE).open()
     until("something is heard", 5, lambda: socket.heard)
-    old, called = containers_of_app(host), calls(host)
+    old, called = APP.containers(host), calls(host)
     began = time.monotonic()
-    with asked() as loads:
-        done = update(inventory, VERSION="2")
+    with APP.asked() as loads:
+        done = APP.update(inventory, VERSION="2")
         took = time.monotonic() - began
     assert done.code == 0, done.output
     between = {name: number - called[name] for name, number in calls(host).items()}
@@ -112,14 +67,14 @@ def test_an_update_under_load_fails_no_request_and_cuts_none(host, inventory, fi
     )
     nothing_failed(loads)
     assert loads["kept"].sent > 1000
-    assert version() == "2"
-    assert len(containers_of_app(host)) == 1
-    assert containers_of_app(host) != old
+    assert APP.version() == "2"
+    assert len(APP.containers(host)) == 1
+    assert APP.containers(host) != old
     # It was open from before, and got its time.
     until("the WebSocket is closed", 5, lambda: socket.closed)
     assert socket.code == GOING_AWAY
     figure("a WebSocket that was open stays open after the update began", f"{socket.closed - began:.0f} s")
-    assert update(inventory, VERSION="2").changed("web1") == 0
+    assert APP.update(inventory, VERSION="2").changed("web1") == 0
 
 
 @pytest.mark.parametrize(
@@ -132,10 +87,10 @@ def test_an_update_under_load_fails_no_request_and_cuts_none(host, inventory, fi
     ],
 )
 def test_a_bad_release_never_gets_a_request(host, inventory, figure, broken, said):
-    old = containers_of_app(host)
+    old = APP.containers(host)
     began = time.monotonic()
-    with asked() as loads:
-        done = update(inventory, VERSION="3", BROKEN=broken)
+    with APP.asked() as loads:
+        done = APP.update(inventory, VERSION="3", BROKEN=broken)
         took = time.monotonic() - began
     assert done.code != 0
     assert re.search(said, done.output), done.output
@@ -143,15 +98,15 @@ def test_a_bad_release_never_gets_a_request(host, inventory, figure, broken, sai
     nothing_failed(loads)
     # It was healthy for some seconds, as Docker sees it; that is not yet trusted.
     assert set.union(*(load.versions for load in loads.values())) == {"2"}
-    assert version() == "2"
-    assert containers_of_app(host) == old
+    assert APP.version() == "2"
+    assert APP.containers(host) == old
 
 
 def test_a_release_that_goes_bad_later_is_taken_back(host, inventory, figure):
     """Healthy all the time, and after a while it answers 500: only those who ask can tell."""
     began = time.monotonic()
-    with asked() as loads:
-        done = update(inventory, bake=60, VERSION="4", BROKEN="later")
+    with APP.asked() as loads:
+        done = APP.update(inventory, bake=60, VERSION="4", BROKEN="later")
         took = time.monotonic() - began
     assert done.code != 0
     assert "app.test answers with errors since the rollout" in done.output, done.output
@@ -162,7 +117,7 @@ def test_a_release_that_goes_bad_later_is_taken_back(host, inventory, figure):
         f"noticed and back on the old one {failed[-1] - failed[0]:.0f} s after its first error; {took:.0f} s in all;"
         f" {told(loads)}",
     )
-    assert version() == "2"
+    assert APP.version() == "2"
     # Noticed within 30 s, and back 30 s later.
     assert failed[-1] - failed[0] < 60
     assert {kind for load in loads.values() for kind in load.kinds} == {"500"}
@@ -172,36 +127,25 @@ def test_a_release_that_goes_bad_later_is_taken_back(host, inventory, figure):
     assert "app" in stack.root(host, f"ls {about['failure']['evidence']}")
 
 
-def in_the_middle(host: Any, inventory: Path, command: str, *more: str, **environment: str) -> playbook.Outcome:
-    """Begin an update, and do something on the host as soon as two containers of app are there."""
-    journals = stack.root(host, "ls /var/lib/hypercode/rollout | wc -l")
-    process = playbook.start(*words(*more, **environment), inventory=inventory)
-    until("it begins", 60, lambda: stack.root(host, "ls /var/lib/hypercode/rollout | wc -l") != journals)
-    until("the new one is beside", 60, lambda: len(containers_of_app(host)) == 2)
-    stack.root(host, command)
-    output, _nothing = process.communicate(timeout=150)
-    return playbook.Outcome(process.returncode, output)
-
-
 def test_docker_is_started_again_in_the_middle(host, inventory, figure):
     # Docker asks a container anew only when its interval is over, also one that was healthy before.
     patience = ("--extra-vars", "stack_ready_timeout=60")
-    with asked() as loads:
-        done = in_the_middle(host, inventory, "systemctl restart docker", *patience, VERSION="5")
+    with APP.asked() as loads, APP.in_the_middle(host, inventory, *patience, VERSION="5") as cut:
+        stack.root(host, "systemctl restart docker")
     figure("docker is started again while two of them run", told(loads))
-    assert done.code == 0, done.output
+    assert cut.done.code == 0, cut.done.output
     nothing_failed(loads)
-    assert version() == "5"
-    assert len(containers_of_app(host)) == 1
+    assert APP.version() == "5"
+    assert len(APP.containers(host)) == 1
 
 
 def test_an_operator_ends_it_in_the_middle(host, inventory, figure):
-    old = containers_of_app(host)
-    with asked() as loads:
-        done = in_the_middle(host, inventory, "hypercode rollout abort", VERSION="6")
+    old = APP.containers(host)
+    with APP.asked() as loads, APP.in_the_middle(host, inventory, VERSION="6") as cut:
+        stack.root(host, "hypercode rollout abort")
     figure("it is ended by hand while two of them run", told(loads))
-    assert "stopped by hand" in done.output, done.output
+    assert "stopped by hand" in cut.done.output, cut.done.output
     nothing_failed(loads)
-    assert version() == "5"
-    assert containers_of_app(host) == old
+    assert APP.version() == "5"
+    assert APP.containers(host) == old
     assert "reverted" in stack.root(host, "hypercode rollout status", ok=False)

@@ -28,11 +28,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Site:
-    """A name at an address. Certificates are checked against ``roots`` (PEM); none means that any will do."""
+    """A name at an address. Certificates are checked against ``roots`` (PEM); none means that any will do.
+
+    An answer is waited for ``timeout`` seconds.
+    """
 
     address: str
     name: str
     roots: str = ""
+    timeout: float = 10
 
     def context(self) -> ssl.SSLContext:
         if self.roots:
@@ -43,7 +47,7 @@ class Site:
         return context
 
     def connect(self, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
-        plain = socket.create_connection((self.address, 443), timeout=10)
+        plain = socket.create_connection((self.address, 443), timeout=self.timeout)
         return (context or self.context()).wrap_socket(plain, server_hostname=self.name)
 
     def certificate(self) -> bytes:

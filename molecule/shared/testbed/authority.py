@@ -15,6 +15,7 @@ from . import hosts, images, registry
 from .hosts import Bed
 from .shell import TestbedError, docker, run, step
 
+# In the first range: a scenario that has it says its address in its inventory.
 ADDRESS = "198.51.100.134"
 OCSP_PORT = 4002
 DIRECTORY = f"https://{ADDRESS}:14000/dir"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .shell import TestbedError, docker, run, step
@@ -23,6 +25,12 @@ TOOLS = {
 LOG = Path("/var/log/hypercode-testbed-dockerd.log")
 # Written only when this code started the engine: nobody else's engine is ever stopped.
 PID_FILE = Path("/run/hypercode-testbed-dockerd.pid")
+# Who needs the engine has a shared lock on the first; the second says that it was started for one of them.
+USERS = Path("/run/hypercode-testbed-dockerd.users")
+BORROWED = Path("/run/hypercode-testbed-dockerd.borrowed")
+INSTALLING = Path("/run/hypercode-testbed-install.lock")
+STARTING = Path("/run/hypercode-testbed-start.lock")
+SYSTEMD = Path("/run/systemd/system")
 
 
 def is_running() -> bool:
@@ -54,7 +62,9 @@ def install(missing: Sequence[str]) -> None:
         raise TestbedError(f"No apt-get here. Install {' '.join(missing)} yourself, then run the same command again.")
     # In this runlevel a package does not start what it brings: the machine needs no sshd of ours.
     env = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    with step(f"Installing {', '.join(missing)}"):
+    # Two parts of the tests may begin at once.
+    with step(f"Installing {', '.join(missing)}"), INSTALLING.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         run(["apt-get", "update", "-qq"], env=env)
         run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], env=env)
 
@@ -65,8 +75,16 @@ def start() -> None:
         return
     if os.geteuid() != 0:
         raise TestbedError("No Docker engine answers. Start one (systemctl start docker), or run this as root.")
+    # Two lanes may begin at once.
+    with STARTING.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_running():
+            _start()
+
+
+def _start() -> None:
     with step("Starting a Docker engine"):
-        if Path("/run/systemd/system").is_dir():
+        if SYSTEMD.is_dir():
             run(["systemctl", "start", "docker.service"])
         else:
             # Its own session: the engine outlives this command and its terminal.
@@ -83,10 +101,41 @@ def start() -> None:
             time.sleep(0.5)
 
 
+@contextlib.contextmanager
+def borrowed() -> Iterator[None]:
+    """Have an engine that nobody stops meanwhile. One that was started for it is stopped by the last who had it."""
+    with _users().open("a") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        if not is_running():
+            BORROWED.touch()
+        start()
+        try:
+            yield
+        finally:
+            fcntl.flock(users, fcntl.LOCK_UN)
+            if BORROWED.exists():
+                stop_if_ours()
+
+
+def _users() -> Path:
+    """The file with the lock; where /run is not ours, the engine is not either."""
+    return USERS if os.access(USERS.parent, os.W_OK) else Path(os.devnull)
+
+
 def stop_if_ours() -> None:
-    """Stop the engine when this code started it and nothing runs on it any more."""
+    """Stop the engine when this code started it, nothing runs on it any more, and nobody holds it."""
     if not PID_FILE.exists() or not is_running() or docker("ps", "--all", "--quiet"):
         return
+    with _users().open("a") as users:
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        _stop()
+        BORROWED.unlink(missing_ok=True)
+
+
+def _stop() -> None:
     pid = int(PID_FILE.read_text())
     command = Path(f"/proc/{pid}/cmdline")
     if not command.exists() or b"dockerd" not in command.read_bytes():

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import shutil
 import time
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import images
 from .shell import TestbedError, docker, run, step
 
 LABEL = "hypercode.testbed"
-# "The internet" of the test beds (TEST-NET-2): half for the sandbox, a quarter for the scenarios: both can be up.
-# The rest is for the private network of a scenario (neighbours.py) and for the containers on its hosts.
+# "The internet" of the test beds (TEST-NET-2): a quarter for the sandbox, one for a scenario, and one for a second
+# scenario beside it. The rest is for the private network of a scenario (neighbours.py) and for the containers on its
+# hosts.
 RANGES = {
-    "sandbox": ("198.51.100.0/25", "2001:db8:51::/64", "198.51.100."),
-    "molecule": ("198.51.100.128/26", "2001:db8:52::/64", "198.51.100."),
+    "sandbox": ("198.51.100.0/26", "2001:db8:51::/64"),
+    "molecule": ("198.51.100.128/26", "2001:db8:52::/64"),
+    "molecule-2": ("198.51.100.64/26", "2001:db8:54::/64"),
 }
+# Names the range of the scenario that is run; the first one without it.
+RANGE_VARIABLE = "HYPERCODE_TESTBED_RANGE"
 REGISTRY_OFFSET = 2
 FIRST_HOST_OFFSET = 11
 USER = "debian"
@@ -25,16 +31,22 @@ USER = "debian"
 
 @dataclass(frozen=True)
 class Bed:
-    """One test bed: a name, the folder for its state, and which half of the address range it uses."""
+    """One test bed: a name, the folder for its state, and which part of the address range it uses."""
 
     name: str
     state: Path
     kind: str = "sandbox"
     host_kind: str = "bare"
+    molecule_range: str = field(default_factory=lambda: os.environ.get(RANGE_VARIABLE, "molecule"))
 
     @property
-    def _base(self) -> int:
-        return 128 if self.kind == "molecule" else 0
+    def range(self) -> str:
+        """Which of RANGES it uses."""
+        return self.kind if self.kind == "sandbox" else self.molecule_range
+
+    def at(self, offset: int) -> str:
+        """The address at a place of its range."""
+        return str(ipaddress.ip_network(RANGES[self.range][0])[offset])
 
     @property
     def network(self) -> str:
@@ -43,10 +55,10 @@ class Bed:
     @property
     def registry(self) -> str:
         """Address of the registry, host:port."""
-        return f"{RANGES[self.kind][2]}{self._base + REGISTRY_OFFSET}:5000"
+        return f"{self.at(REGISTRY_OFFSET)}:5000"
 
     def address(self, index: int) -> str:
-        return f"{RANGES[self.kind][2]}{self._base + FIRST_HOST_OFFSET + index}"
+        return self.at(FIRST_HOST_OFFSET + index)
 
     def container(self, host: str) -> str:
         return f"hypercode-{self.name}-{host}"
@@ -74,11 +86,10 @@ def cgroup_words() -> list[str]:
 def make_network(bed: Bed) -> None:
     if docker("network", "ls", "--quiet", "--filter", f"name=^{bed.network}$"):
         return
-    v4, v6, _ = RANGES[bed.kind]
+    v4, v6 = RANGES[bed.range]
+    labels = ("--label", f"{LABEL}={bed.name}", "--label", f"{LABEL}.range={bed.range}")
     try:
-        docker(
-            "network", "create", "--label", f"{LABEL}={bed.name}", "--ipv6", "--subnet", v4, "--subnet", v6, bed.network
-        )
+        docker("network", "create", *labels, "--ipv6", "--subnet", v4, "--subnet", v6, bed.network)
     except TestbedError as error:
         if "overlap" in str(error):
             users = docker("network", "ls", "--filter", f"label={LABEL}", "--format", "{{.Name}}")
@@ -224,26 +235,34 @@ def up(bed: Bed, hosts: list[str]) -> None:
             wait_booted(bed, host)
 
 
-def beds() -> dict[str, bool]:
-    """Return the test beds that this machine's engine knows, and whether a host of each runs."""
-    template = f'{{{{.Label "{LABEL}"}}}} {{{{.State}}}}'
-    found = dict.fromkeys(docker("network", "ls", *_ours(), "--format", f'{{{{.Label "{LABEL}"}}}}').split(), False)
-    for line in docker("ps", "--all", *_ours(), "--format", template).splitlines():
+def beds(apart_from: str = "") -> dict[str, bool]:
+    """Return the test beds that this machine's engine knows, and whether a host of each runs.
+
+    Not those in the range ``apart_from``: somebody else takes care of them.
+    """
+    network = f'{{{{.Label "{LABEL}"}}}} {{{{.Label "{LABEL}.range"}}}}'
+    ranges: dict[str, str] = {}
+    for line in docker("network", "ls", *_ours(), "--format", network).splitlines():
+        name, _space, part = line.partition(" ")
+        # The private network of a bed is in no range.
+        ranges[name] = ranges.get(name) or part
+    found = dict.fromkeys(ranges, False)
+    for line in docker("ps", "--all", *_ours(), "--format", f'{{{{.Label "{LABEL}"}}}} {{{{.State}}}}').splitlines():
         name, _space, state = line.partition(" ")
         found[name] = found.get(name, False) or state == "running"
-    return found
+    return {name: alive for name, alive in found.items() if not apart_from or ranges.get(name) != apart_from}
 
 
 def _ours() -> tuple[str, str]:
     return "--filter", f"label={LABEL}"
 
 
-def clear_dead(keep: Container[str] = ()) -> list[str]:
+def clear_dead(keep: Container[str] = (), apart_from: str = "") -> list[str]:
     """Remove the beds whose hosts all stand still, as after a run that was cut off; return their names.
 
-    They hold the address range, and nobody works on them any more.
+    They hold the address range, and nobody works on them any more. Those in the range ``apart_from`` are left alone.
     """
-    dead = [name for name, alive in beds().items() if not alive and name not in keep]
+    dead = [name for name, alive in beds(apart_from).items() if not alive and name not in keep]
     for name in dead:
         remove(name)
     return dead

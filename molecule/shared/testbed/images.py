@@ -7,9 +7,11 @@ all files of each new image, and that takes as long as the image is large.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from .shell import docker, run, step
 SOURCES = Path(__file__).resolve().parent.parent / "images"
 PREFIX = "hypercode-testbed"
 WORKERS = 2
+LOCKS = Path(tempfile.gettempdir()) / "hypercode-testbed-locks"
 
 HOST_PACKAGES = (
     "systemd systemd-sysv dbus libpam-systemd python3 python3-apt openssh-server sudo iproute2 iputils-ping procps "
@@ -26,7 +29,7 @@ HOST_PACKAGES = (
 # What a host that is not about installing anything has on board already.
 HOST_DOCKER_PACKAGES = (
     "docker.io docker-cli docker-compose iptables nftables git logrotate "
-    "fail2ban python3-systemd unattended-upgrades systemd-timesyncd"
+    "fail2ban python3-systemd unattended-upgrades systemd-timesyncd restic"
 ).split()
 APP_PACKAGES = "python3 python3-psycopg2 wget ca-certificates procps".split()
 # Stays in the roots, as in the images that Debian gives out: what is thrown away need not outlive a power cut.
@@ -138,6 +141,18 @@ def exists(image: str) -> bool:
     return bool(docker("images", "--quiet", image))
 
 
+@contextlib.contextmanager
+def missing(image: str) -> Iterator[bool]:
+    """Whether an image has to be made. Nobody else makes it meanwhile: two scenarios may ask for it at once."""
+    if exists(image):
+        yield False
+        return
+    LOCKS.mkdir(exist_ok=True)
+    with (LOCKS / hashlib.sha256(image.encode()).hexdigest()[:12]).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield not exists(image)
+
+
 def bootstrap(image: str, suite: str, packages: list[str], *, excludes: tuple[str, ...] = ()) -> None:
     """Make a Debian root with mmdebstrap and import it. The mirror is the machine's own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -180,6 +195,15 @@ HOST_DOCKER_LINES = (
 )
 
 
+def made(image: str, what: str, base: str, lines: tuple[str, ...]) -> str:
+    """Build an image unless it is there; return its name."""
+    with missing(image) as wanted:
+        if wanted:
+            with step(f"Building the image of {what} (once)"):
+                build(image, base, lines)
+    return image
+
+
 def bare_name() -> str:
     return f"{PREFIX}/host-bare:{digest_of(HOST_PACKAGES, DPKG_OPTIONS, HOST_LINES, folders=(SOURCES / 'host',))}"
 
@@ -192,16 +216,15 @@ def host_name(kind: str) -> str:
 def host_image(kind: str) -> str:
     """Make the image of a test host: `bare` as a provider hands it out, `docker` with an engine installed."""
     base = bare_name()
-    if not exists(base):
-        with step("Building the image of a bare Debian 13 host (once)"):
-            root = f"{PREFIX}/host-root:{digest_of(HOST_PACKAGES, DPKG_OPTIONS)}"
-            if not exists(root):
-                bootstrap(root, "trixie", HOST_PACKAGES)
-            build(base, root, HOST_LINES)
+    with missing(base) as wanted:
+        if wanted:
+            with step("Building the image of a bare Debian 13 host (once)"):
+                root = f"{PREFIX}/host-root:{digest_of(HOST_PACKAGES, DPKG_OPTIONS)}"
+                if not exists(root):
+                    bootstrap(root, "trixie", HOST_PACKAGES)
+                build(base, root, HOST_LINES)
     image = host_name(kind)
-    if not exists(image):
-        with step("Building the image of a host that has Docker (once)"):
-            build(image, base, HOST_DOCKER_LINES)
+    made(image, "a host that has Docker", base, HOST_DOCKER_LINES)
     return image
 
 
@@ -211,11 +234,7 @@ PROBER_LINES = (with_packages("nmap", "iproute2"),)
 def prober_image() -> str:
     """Make the image of a machine that knocks at hosts from outside: nmap, and Python for what nmap does not do."""
     base = app_base()
-    image = f"{PREFIX}/prober:{digest_of(base, PROBER_LINES)}"
-    if not exists(image):
-        with step("Building the image of the probers (once)"):
-            build(image, base, PROBER_LINES)
-    return image
+    return made(f"{PREFIX}/prober:{digest_of(base, PROBER_LINES)}", "the probers", base, PROBER_LINES)
 
 
 # promtool too: it says which alerts the figures of a host's certificates raise.
@@ -226,10 +245,7 @@ def authority_image() -> str:
     """Make the image of a certificate authority (Pebble) with a name server that takes changes (Knot)."""
     base = app_base()
     image = f"{PREFIX}/authority:{digest_of(base, AUTHORITY_LINES)}"
-    if not exists(image):
-        with step("Building the image of the certificate authority (once)"):
-            build(image, base, AUTHORITY_LINES)
-    return image
+    return made(image, "the certificate authority", base, AUTHORITY_LINES)
 
 
 def app_name() -> str:
@@ -244,18 +260,15 @@ EXAMINER_LINES = (
 def examiner_image() -> str:
     """Make the image of a machine that grades what a site speaks (testssl.sh). Debian 12's has no grades yet."""
     base = host_image("bare")
-    image = f"{PREFIX}/examiner:{digest_of(base, EXAMINER_LINES)}"
-    if not exists(image):
-        with step("Building the image of the examiner (once)"):
-            build(image, base, EXAMINER_LINES)
-    return image
+    return made(f"{PREFIX}/examiner:{digest_of(base, EXAMINER_LINES)}", "the examiner", base, EXAMINER_LINES)
 
 
 def app_base() -> str:
     image = app_name()
-    if not exists(image):
-        with step("Building the root of the stack's images (once)"):
-            bootstrap(image, "bookworm", APP_PACKAGES, excludes=APP_EXCLUDES)
+    with missing(image) as wanted:
+        if wanted:
+            with step("Building the root of the stack's images (once)"):
+                bootstrap(image, "bookworm", APP_PACKAGES, excludes=APP_EXCLUDES)
     return image
 
 
@@ -276,8 +289,13 @@ def registry_name() -> str:
 def registry_image() -> str:
     """Make the image of the registry with all the stack's images in it, pushed once and then cached whole."""
     image = registry_name()
-    if exists(image):
-        return image
+    with missing(image) as wanted:
+        if wanted:
+            _fill_registry(image)
+    return image
+
+
+def _fill_registry(image: str) -> None:
     base = app_base()
     sources = image.rpartition(":")[2]
     empty = f"{PREFIX}/registry-empty:{sources}"
@@ -293,7 +311,6 @@ def registry_image() -> str:
             docker("commit", seed, image)
         finally:
             docker("rm", "--force", "--volumes", seed, check=False)
-    return image
 
 
 def push_all(address: str, base: str) -> None:

@@ -52,6 +52,7 @@ def stack_variables(bed: Bed) -> dict[str, Any]:
     """Return what makes a host of this bed deploy the stand-ins from the bed's own registry."""
     return {
         "docker_source": "distro",
+        "testbed_registry": bed.registry,
         "docker_registries": [
             {
                 "host": bed.registry,
@@ -86,6 +87,9 @@ def scenario_variables() -> dict[str, Any]:
         # How long a release has to prove itself is told by the scenarios that are about it.
         "stack_min_healthy": 1,
         "stack_bake": 0,
+        # So are backups.
+        "backup_enabled": False,
+        "backup_point_in_time": False,
     }
 
 

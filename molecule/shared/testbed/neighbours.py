@@ -15,7 +15,7 @@ from .shell import docker, step
 PRIVATE = ("198.51.100.192/27", "2001:db8:53::/64")
 _PRIVATE_PREFIX = "198.51.100."
 _HOST_OFFSET = 203  # web1 has .203 on the private network
-PROBERS = {"outsider": "198.51.100.132", "neighbour": "198.51.100.196"}
+_NEIGHBOUR, _OUTSIDER_OFFSET = "198.51.100.196", 4
 
 
 def private_network(bed: Bed) -> str:
@@ -58,9 +58,10 @@ def prober(bed: Bed) -> Iterator[str]:
 
 def _start(bed: Bed, name: str, network: str, image: str) -> None:
     docker("rm", "--force", bed.container(name), check=False)
+    address = bed.at(_OUTSIDER_OFFSET) if network == bed.network else _NEIGHBOUR
     docker(
         *f"run --detach --init --name {bed.container(name)} --hostname {name}".split(),
-        *f"--network {network} --ip {PROBERS[name]} --label {LABEL}={bed.name}".split(),
+        *f"--network {network} --ip {address} --label {LABEL}={bed.name}".split(),
         *"--cap-add NET_ADMIN --cap-add NET_RAW".split(),
         *(image, "sleep", "infinity"),
     )

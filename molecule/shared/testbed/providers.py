@@ -40,11 +40,8 @@ class Login:
 def image() -> str:
     """Make the image: the bare host without Python and without a user."""
     base = images.host_image("bare")
-    made = f"{images.PREFIX}/host-provider:{images.digest_of(base, LINES)}"
-    if not images.exists(made):
-        with step("Building the image of a server as a provider gives it (once)"):
-            images.build(made, base, LINES)
-    return made
+    name = f"{images.PREFIX}/host-provider:{images.digest_of(base, LINES)}"
+    return images.made(name, "a server as a provider gives it", base, LINES)
 
 
 def in_host(bed: Bed, host: str, script: str) -> str:

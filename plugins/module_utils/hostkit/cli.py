@@ -10,10 +10,14 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from . import __version__, stack_state
+from .backup import command as backup
+from .backup import put_back_command
+from .backup.config import BackupError
 from .board_text import render_board
 from .certificates import command as certificates
 from .certificates.caddy import CaddyError
@@ -31,10 +35,13 @@ from .limits_command import add_verb as add_limits_verb
 from .release import UNFINISHED, Paths, Release, ReleaseError, Store, lock, lock_holder
 from .release_images import Runner
 from .rollback_command import add_verbs as add_rollback_verbs
-from .rollout import STARTING, Rollout, RolloutError, run_release
+from .rollout import Rollout, RolloutError
 from .rollout_abort import AbortError, abort
+from .rollout_run import STARTING, run_release
+from .watch.command import add_verbs as add_watch_verbs
+from .watch.config import WatchError
 
-EPILOG = "Exit codes: 0 all is well, 1 something is not, 2 the command was typed wrong, 75 another rollout is at work."
+EPILOG = "Exit codes: 0 all is well, 1 something is not, 2 the command was typed wrong, 75 another one is at work."
 INTERRUPTED = 130
 WRONG = 2
 LOCK_WAIT = 5.0
@@ -42,6 +49,7 @@ ABORT_TIMEOUT = 300.0
 # What says itself what is wrong, and the fix.
 _TOLD = (
     AbortError,
+    BackupError,
     CaddyError,
     CertificateError,
     EdgeError,
@@ -50,6 +58,7 @@ _TOLD = (
     OSError,
     ReleaseError,
     RolloutError,
+    WatchError,
 )
 
 
@@ -128,6 +137,8 @@ def _parser() -> argparse.ArgumentParser:
 
     add_limits_verb(verbs)
     add_edge_verbs(verbs)
+    backup.add_verbs(verbs)
+    add_watch_verbs(verbs)
     return parser
 
 
@@ -161,14 +172,22 @@ def _status(arguments: argparse.Namespace, host: Host) -> int:
     about = release.read()
     rows = stack_state.read_board(host.engine, str(about["project"]), release, memory=True)
     sites = certificates.board_rows(host.certificates)
+    backups, lines = backup.for_board(backup.paths_of(host), time.time())
     if arguments.json:
-        board = {"release": release.id, "board": [row.as_board() for row in rows], "certificates": sites or []}
+        board = {
+            "release": release.id,
+            "board": [row.as_board() for row in rows],
+            "certificates": sites or [],
+            "backups": backups,
+        }
         print(json.dumps(board, indent=2))
     else:
         _print_board(release, [row.as_board() for row in rows])
         if sites is not None:
             certificates.show(sites)
-    good = all(row.is_good for row in rows) and all(site["good"] for site in sites or [])
+        if lines:
+            print("\n".join(lines))
+    good = all(row.is_good for row in rows) and all(entry["good"] for entry in [*(sites or []), *backups])
     return 0 if good and store.current() is not None else 1
 
 
@@ -262,7 +281,10 @@ def _stack_start(_arguments: argparse.Namespace, host: Host) -> int:
         if not held:
             print("hypercode: a rollout is at work; it starts the stack")
             return 0
-        failures = host.rollout(host.store, release, host.engine, run=host.run).stack(evidence="start").start()
+        stays, wrong = put_back_command.before_start(host)
+        stack = host.rollout(host.store, release, host.engine, run=host.run).stack(evidence="start")
+        failures = [*wrong, *map(str, stack.start(stays))]
+        put_back_command.after_start(host)
         if not failures and release.status in UNFINISHED:
             # A repair that the shutdown cut off: the start has done its work.
             release.update(status="done", pid=None)

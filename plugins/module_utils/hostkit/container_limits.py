@@ -66,18 +66,7 @@ class Reading:
 
 def groups_of(pid: int, root: Path = Path("/")) -> Groups | None:
     """Return the control groups of a process; None when it is gone, or when they are not mounted where they belong."""
-    if pid <= 0:
-        return None
-    try:
-        lines = (root / f"proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    paths = {}
-    for line in lines:
-        _number_of, _colon, rest = line.partition(":")
-        names, _colon, path = rest.partition(":")
-        paths.update(dict.fromkeys(names.split(","), path.lstrip("/")))
-    base = root / "sys/fs/cgroup"
+    paths, base = paths_of(pid, root), root / "sys/fs/cgroup"
     if "memory" in paths and "cpu" in paths:
         found = Groups(base / "memory" / paths["memory"], base / "cpu" / paths["cpu"], 1)
     elif "" in paths:
@@ -85,6 +74,25 @@ def groups_of(pid: int, root: Path = Path("/")) -> Groups | None:
     else:
         return None
     return found if found.memory.is_dir() else None
+
+
+def paths_of(pid: int, root: Path = Path("/")) -> dict[str, str]:
+    """Return the path of a process in each hierarchy, by controller; that of version 2 has the empty name.
+
+    Empty when the process is gone.
+    """
+    if pid <= 0:
+        return {}
+    try:
+        lines = (root / f"proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    paths = {}
+    for line in lines:
+        _number_of, _colon, rest = line.partition(":")
+        names, _colon, path = rest.partition(":")
+        paths.update(dict.fromkeys(names.split(","), path.lstrip("/")))
+    return paths
 
 
 def read_containers(engine: Engine, project: str, root: Path = Path("/")) -> list[tuple[Reading, Groups | None]]:

@@ -14,7 +14,8 @@ from .deploy import PREPARING, Plan, busy, make_plan, prepare, settle
 from .engine import Engine
 from .launcher import Launcher, failure_of
 from .release import Release, Store, lock_holder
-from .rollout import STARTING, Rollout, RolloutError
+from .rollout import Rollout, RolloutError
+from .rollout_run import STARTING
 from .wanted import Wanted
 
 POLL = 0.5

@@ -35,6 +35,7 @@ SETTINGS = (
     "min_healthy",
     "drain_timeout",
     "bake",
+    "restore_point",
     "local_images",
     "credentials",
     "package_rules",

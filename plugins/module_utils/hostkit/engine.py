@@ -8,6 +8,7 @@ command line. Source of paths and fields: Docker Engine API v1.41, of engine 20.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -33,6 +34,8 @@ _AWAY = re.compile(
     r"Cannot connect to the Docker daemon|error during connect|unexpected EOF|broken pipe", re.IGNORECASE
 )
 TRIES = 3
+# How much of what is heard is taken at once, in bytes.
+_PIECE = 65536
 
 
 class EngineError(Exception):
@@ -48,12 +51,16 @@ class NotFound(EngineError):
 
 
 def run_docker(
-    argv: Sequence[str], *, timeout: float = 600, environment: Mapping[str, str] | None = None, inherit: bool = True
+    argv: Sequence[str],
+    *,
+    timeout: float = 600,
+    environment: Mapping[str, str] | None = None,
+    inherit: bool = True,
+    text: str | None = None,
 ) -> CommandResult:
     """Run a docker command with the logins of the deployment."""
-    return run_command(
-        argv, timeout=timeout, environment={**client_environment(), **(environment or {})}, inherit=inherit
-    )
+    environment = {**client_environment(), **(environment or {})}
+    return run_command(argv, timeout=timeout, environment=environment, inherit=inherit, text=text)
 
 
 def patient_runner(run: Callable[..., CommandResult], engine: Engine) -> Callable[..., CommandResult]:
@@ -63,7 +70,7 @@ def patient_runner(run: Callable[..., CommandResult], engine: Engine) -> Callabl
     """
 
     def patiently(argv: Sequence[str], **options: Any) -> CommandResult:
-        if "run" in argv:
+        if _verb(argv) == "run":
             # A command of the operator's, in a container: it may be none that can be done twice.
             return run(argv, **options)
         for _again in range(TRIES - 1):
@@ -77,6 +84,17 @@ def patient_runner(run: Callable[..., CommandResult], engine: Engine) -> Callabl
         return run(argv, **options)
 
     return patiently
+
+
+def _verb(argv: Sequence[str]) -> str:
+    """Return what docker, or docker compose, is told to do. Each option before it has a value, as we write them."""
+    words = iter(argv[2:] if list(argv[1:2]) == ["compose"] else argv[1:])
+    for word in words:
+        if not word.startswith("-"):
+            return word
+        if "=" not in word:
+            next(words, "")
+    return ""
 
 
 def client_environment() -> dict[str, str]:
@@ -104,7 +122,14 @@ class Engine:
 
     def get(self, path: str, **query: object) -> Any:
         """GET a JSON document. Raises NotFound on 404, EngineError on anything else that is not 2xx."""
-        return self._document(self._api_prefix() + path, query)
+        try:
+            return self._document(self._api_prefix() + path, query)
+        except NotFound:
+            raise
+        except EngineError:
+            # It may be another version by now, that dropped the one that was talked in.
+            self._prefix = None
+            raise
 
     def _api_prefix(self) -> str:
         """Return the version of the API to talk in, as the beginning of a path; the engine is asked once."""
@@ -158,11 +183,13 @@ class Engine:
                     raise
                 self._sleep(AWAY_POLL)
 
-    def _exchange(self, target: str) -> tuple[int, bytes]:
-        """Send one GET; return status and body."""
-        connection = UnixConnection(self._path, self._timeout)
+    def _exchange(
+        self, target: str, headers: Mapping[str, str] | None = None, *, method: str = "GET", timeout: float = 0
+    ) -> tuple[int, bytes]:
+        """Send one request; return status and body."""
+        connection = UnixConnection(self._path, timeout or self._timeout)
         try:
-            connection.request("GET", target)
+            connection.request(method, target, headers=dict(headers or {}))
             answer = connection.getresponse()
             return answer.status, answer.read()
         except (FileNotFoundError, ConnectionRefusedError) as error:
@@ -208,6 +235,21 @@ class Engine:
             return None
         return document
 
+    def registry_digest(self, image: str, login: Mapping[str, str]) -> str:
+        """Ask the registry of an image for its digest, and pull nothing. EngineError where it does not tell.
+
+        ``login`` has username, password and serveraddress; it may be empty.
+        """
+        words = base64.urlsafe_b64encode(json.dumps(dict(login)).encode()).decode()
+        path = f"{self._api_prefix()}/distribution/{urllib.parse.quote(image, safe='/:@')}/json"
+        status, body = self._exchange(path, {"X-Registry-Auth": words})
+        if status >= 300:
+            raise EngineError(f"The registry does not tell the digest of {image}: {_message(body)}")
+        try:
+            return str(json.loads(body)["Descriptor"]["digest"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise EngineError(f"Docker's answer about {image} has no digest") from error
+
     def image_ids(self) -> frozenset[str]:
         """Return the ids of all images on this host."""
         return frozenset(str(image["Id"]) for image in self.get("/images/json"))
@@ -227,28 +269,67 @@ class Engine:
         )
         return found
 
+    def restart(self, container_id: str, *, patience: float) -> None:
+        """Restart a container; it has its own time to stop. The answer comes when it runs. Raises EngineError.
+
+        ``patience`` is in seconds, for all of it.
+        """
+        path = f"{self._api_prefix()}/containers/{container_id}/restart"
+        status, body = self._exchange(path, method="POST", timeout=patience)
+        if status >= 300:
+            raise (NotFound if status == 404 else EngineError)(f"Docker did not restart it: {_message(body)}")
+
     def events(self, filters: Mapping[str, Any], *, patience: float) -> Iterator[bool]:
         """Listen from now on: True for each event that fits, the end after ``patience`` quiet seconds.
 
         Raises EngineError, also when Docker ends.
         """
+        connection, answer = self._listen({"filters": json.dumps(filters)})
+        return self._heard(connection, answer, patience)
+
+    def event_stream(self, filters: Mapping[str, Any], *, since: str, patience: float) -> Iterator[bytes]:
+        """Listen: the bytes as they come, JSON lines cut anywhere; the end after ``patience`` quiet seconds.
+
+        Docker remembers a few of those before: it begins with what was later than ``since``, seconds since 1970 with
+        up to nine digits after the point. Raises EngineError, also when Docker ends.
+        """
+        connection, answer = self._listen({"filters": json.dumps(filters), "since": since})
+        return self._pieces(connection, answer, patience)
+
+    def _pieces(self, connection: UnixConnection, answer: http.client.HTTPResponse, patience: float) -> Iterator[bytes]:
+        with self._hearing(connection, answer, patience):
+            while piece := answer.read1(_PIECE):
+                yield piece
+            raise EngineError("Docker has ended. Fix: systemctl status docker")
+
+    def _listen(self, query: Mapping[str, str]) -> tuple[UnixConnection, http.client.HTTPResponse]:
+        words, prefix = urllib.parse.urlencode(query), self._api_prefix()
         connection = UnixConnection(self._path, self._timeout)
-        words = urllib.parse.urlencode({"filters": json.dumps(filters)})
         try:
-            connection.request("GET", f"{self._api_prefix()}/events?{words}")
+            connection.request("GET", f"{prefix}/events?{words}")
             answer = connection.getresponse()
+            if answer.status >= 300:
+                self._prefix = None
+                raise EngineError(f"Docker does not tell what happens: {_message(answer.read())}")
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise EngineError(
                 f"Docker does not answer on {self._path} ({error}). Fix: systemctl status docker"
             ) from error
-        return self._heard(connection, answer, patience)
+        return connection, answer
 
     def _heard(self, connection: UnixConnection, answer: http.client.HTTPResponse, patience: float) -> Iterator[bool]:
-        try:
-            connection.sock.settimeout(patience)
+        with self._hearing(connection, answer, patience):
             while answer.readline():
                 yield True
+            raise EngineError("Docker has ended. Fix: systemctl status docker")
+
+    @contextlib.contextmanager
+    def _hearing(self, connection: UnixConnection, answer: http.client.HTTPResponse, patience: float) -> Iterator[None]:
+        """While inside, silence of so many seconds is the end. Raises EngineError when Docker breaks off."""
+        try:
+            connection.sock.settimeout(patience)
+            yield
         except TimeoutError:
             return
         except (OSError, http.client.HTTPException) as error:
@@ -256,7 +337,6 @@ class Engine:
         finally:
             answer.close()
             connection.close()
-        raise EngineError("Docker has ended. Fix: systemctl status docker")
 
     def memory_bytes(self, container_id: str) -> int | None:
         """Memory in use without the page cache, as `docker stats` shows it; None when the container is not running."""

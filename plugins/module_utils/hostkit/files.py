@@ -338,3 +338,12 @@ def unified_diff(path: str, before: bytes, after: bytes) -> str:
     old, new = (as_text(side) or "" for side in (before, after))
     lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"before: {path}", f"after: {path}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def times_of(paths: Iterable[Path]) -> list[int]:
+    """When files, or the entries of folders, were written last, in nanoseconds; of what is not there, nothing."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found.append(path.stat().st_mtime_ns)
+    return found

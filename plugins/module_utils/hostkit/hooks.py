@@ -163,8 +163,11 @@ def refuse_crossing(store: Store, current: Release, target: Release) -> str:
         is_between = target.id < release.id <= current.id and has_begun
         if is_between and about.get("reversible") is False:
             since = about.get("in_use_since") or about.get("created") or "it began"
+            run = about.get("restore_point_run")
+            point = f"; the restore point from before it is the backup {run} (hypercode backup list)" if run else ""
             return (
                 f"Release {release.id} (version {about.get('version') or '-'}) is not reversible "
                 f"(stack_reversible: false): what it did to the data since {since} does not fit the release before it"
+                f"{point}"
             )
     return ""

@@ -145,9 +145,10 @@ class Builder:
             ["docker", "build", "--quiet", "--label", label, "--tag", tag, *words, str(where)], timeout=BUILD_TIMEOUT
         )
         if done.code != 0:
-            tail = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-12:])
+            lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-12:] or [f"exit code {done.code}"]
             fix = _fix(done, "mend what it names in the repository, then run the same command again")
-            raise BuildError(f"The image of {name} cannot be built. Fix: {fix}. The build ends with:\n{tail}")
+            reason, tail = lines[-1].strip().rstrip("."), "\n".join(lines)
+            raise BuildError(f"The image of {name} cannot be built: {reason}. Fix: {fix}. The build ends with:\n{tail}")
 
     def _is_pushed(self, tag: str) -> bool:
         """True when Docker noted a digest in that registry for the image: it does so when a push is done."""

@@ -16,7 +16,7 @@ from .engine import Engine, EngineError
 from .journal import Journal
 from .prune_filter import add_filter
 from .release import Release, Store
-from .release_images import Runner, recorded_reference, repository_of
+from .release_images import Resolved, Runner, recorded_reference, repository_of
 
 # All three have to fit before a container is taken for a keeper: label, name, and never started.
 LABEL = "hypercode.purpose=keep-image"
@@ -48,17 +48,21 @@ def images_of(release: Release) -> list[Recorded]:
     ]
 
 
-def mark_fetched(
-    store: Store, services: Mapping[str, dict[str, Any]], here_before: Collection[str], built: Collection[str]
-) -> None:
-    """Note which images a rollout brought: those that were not here before it, or that an earlier rollout brought.
+def note_images(
+    store: Store, about: Mapping[str, Any], images: Mapping[str, Resolved], here_before: Collection[str]
+) -> Mapping[str, dict[str, Any]]:
+    """Return the services of a release.json with the image that each has, and whether a rollout brought that.
 
-    Only these are ever removed. `built` are references of images that were built here for this release.
+    It did where the image was not here before, was brought by an earlier one, or was built here for this release. Only
+    these are ever removed.
     """
     brought = {found.image_id for release in store.all() for found in images_of(release) if found.is_ours}
-    for meta in services.values():
-        image_id = meta.get("image_id")
-        meta["fetched"] = image_id not in here_before or image_id in brought or meta.get("image") in built
+    services: Mapping[str, dict[str, Any]] = about["services"]
+    built = about.get("local_images") or []
+    for name, image in images.items():
+        is_ours = image.image_id not in here_before or image.image_id in brought or image.image in built
+        services[name].update(image=image.image, digest=image.digest, image_id=image.image_id, fetched=is_ours)
+    return services
 
 
 def _by_digest(reference: str) -> str:

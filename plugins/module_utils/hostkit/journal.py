@@ -70,8 +70,12 @@ class Journal:
 
     def touched(self) -> bool:
         """True when containers were touched since the last attempt that came to an end."""
+        return self.since_the_end("bringing up")
+
+    def since_the_end(self, what: str) -> bool:
+        """True when this event has happened since the last attempt that came to an end."""
         for event in reversed(self.read()):
-            if event["event"] == "bringing up":
+            if event["event"] == what:
                 return True
             if event["event"] in ENDS:
                 return False

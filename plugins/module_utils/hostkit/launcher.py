@@ -12,7 +12,7 @@ from typing import Any
 from .command import CommandResult
 from .engine import Engine, run_docker
 from .release import UNFINISHED, Paths, Release, Store, lock_holder
-from .rollout import run_release
+from .rollout_run import run_release
 
 HOST_COMMAND = Path("/usr/local/bin/hypercode")
 SYSTEMD = Path("/run/systemd/system")
@@ -21,6 +21,8 @@ DEAD_AFTER = 5.0
 POLL = 0.5
 # A release is run again after it was cut off; units of earlier attempts can still be there.
 ATTEMPTS = 9
+# How the host command begins what it has to say to a person.
+SAYS = "hypercode: "
 
 
 class LaunchError(Exception):
@@ -96,10 +98,18 @@ class Launcher:
             elif now - idle_since >= DEAD_AFTER and not self._unit_is_active():
                 # It may have ended between the two looks.
                 about = release.read()
-                return about if about["status"] not in UNFINISHED else about | {"status": "died"}
+                if about["status"] not in UNFINISHED:
+                    return about
+                return about | {"status": "died", "failure": {"message": self._last_words()}}
             if now - start >= timeout:
                 return about
             self._sleep(POLL)
+
+    def _last_words(self) -> str:
+        """What the process said last, such as that its disk is full; empty when it said nothing."""
+        words = ("journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=50", f"--unit={self.unit}.service")
+        lines = self._run(list(words), timeout=30).stdout.splitlines() if self.unit else []
+        return next((line.removeprefix(SAYS) for line in reversed(lines) if line.startswith(SAYS)), "")
 
     def _unit_is_active(self) -> bool:
         if not self.unit:
@@ -114,10 +124,10 @@ def failure_of(about: Mapping[str, Any], paths: Paths, *, timeout: float) -> str
     if status in UNFINISHED:
         return f"The rollout is still at work after {timeout:.0f} s. Fix: {again}; it waits on"
     if status == "died":
-        return (
-            f"The rollout's process ended without a result. Fix: {again}; it finishes the job. "
-            f"Why it ended: journalctl --unit 'hypercode-rollout-{about.get('id')}*'"
-        )
+        all_of_it = f"journalctl --unit 'hypercode-rollout-{about.get('id')}*'"
+        if failure.get("message"):
+            return f"The rollout's process ended without a result. {failure['message']}. All that it said: {all_of_it}"
+        return f"The rollout's process ended without a result. Fix: {again}; it finishes the job. Why: {all_of_it}"
     if status == "abandoned":
         return f"Another rollout took the place of this one before it began. Fix: {again}"
     message = str(failure.get("message") or "The rollout failed and left no reason")

@@ -21,14 +21,26 @@ def plan_text(
     first: Sequence[str] = (),
     last: Sequence[str] = (),
 ) -> str:
+    """Return the plan as a text, with why it is done in its first line; the rest is as in plan_lines."""
+    lines = [f"plan ({reason}):", *plan_lines(actions, order, about, first, last)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def plan_lines(
+    actions: Mapping[str, str],
+    order: Sequence[Sequence[str]],
+    about: Mapping[str, Any],
+    first: Sequence[str] = (),
+    last: Sequence[str] = (),
+) -> list[str]:
     """Return lines, in the order of the work. ``about`` has its settings; ``first`` and ``last`` say what hooks do."""
-    lines = [f"plan ({reason}):", *first]
+    lines = [*first]
     named = [name for level in order for name in level]
     for number, level in enumerate((level for level in order if any(name in actions for name in level)), 1):
         lines += [f"{number}. {name}: {actions[name]}" for name in level if name in actions]
     lines += [f"{name}: {action}" for name, action in actions.items() if name not in named]
     took = expected(actions, order, about)
-    return "\n".join([*lines, *last, *([took] if took else [])]) + "\n"
+    return [*lines, *last, *([took] if took else [])]
 
 
 def expected(actions: Mapping[str, str], order: Sequence[Sequence[str]], about: Mapping[str, Any]) -> str:

@@ -30,6 +30,10 @@ TIME = "%Y%m%dT%H%M%SZ"
 # A release goes prepared -> running -> done, or ends as failed, reverted or abandoned (another one took its place).
 UNFINISHED = ("prepared", "running")
 DAMAGED = "damaged"
+# Who holds the lock while `hypercode watch` restarts a container. Whoever comes waits: it takes no longer than the
+# container takes to stop.
+HEALING = "the restart of an unhealthy container"
+HEALING_MAX = 180.0
 # What release.json must hold for anything to be done with it, and of which type.
 REQUIRED: Mapping[str, type] = {"status": str, "project": str, "services": dict, "order": list}
 
@@ -307,22 +311,22 @@ def lock(paths: Paths, wait_seconds: float = 0, *, holder: str = "") -> Iterator
     """Hold the host's rollout lock while inside; yields False when another process has it all that time.
 
     `holder` says who it is: the id of a release, or a word. The kernel frees the lock when its holder dies, so a crash
-    never blocks the next rollout.
+    never blocks the next rollout. Who waits at all also waits for a container that is being restarted.
     """
     descriptor = _open_lock(paths, create=True)
     try:
-        deadline = time.monotonic() + wait_seconds
+        began = time.monotonic()
         while not _try_lock(descriptor, fcntl.LOCK_EX):
-            if time.monotonic() >= deadline:
+            waited = time.monotonic() - began
+            healing = wait_seconds > 0 and waited < HEALING_MAX and _holder_in(descriptor) == HEALING
+            if waited >= wait_seconds and not healing:
                 yield False
                 return
             time.sleep(0.05)
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, holder.encode(), 0)
-        try:
-            yield True
-        finally:
-            os.truncate(descriptor, 0)
+        # Who it was stays there at the end: whoever waits for a holder of that kind would take none for another one.
+        yield True
     finally:
         os.close(descriptor)
 
@@ -336,9 +340,13 @@ def lock_holder(paths: Paths) -> str | None:
     try:
         if _try_lock(descriptor, fcntl.LOCK_SH):
             return None
-        return os.pread(descriptor, 200, 0).decode(errors="replace") or "unknown"
+        return _holder_in(descriptor) or "unknown"
     finally:
         os.close(descriptor)
+
+
+def _holder_in(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace")
 
 
 def _open_lock(paths: Paths, *, create: bool) -> int:

@@ -53,11 +53,16 @@ class Images:
     engine: Engine
     run: Runner
 
-    def have_all(self, about: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Resolved]:
-        """Return service -> image for all services of a release. Pulls what is missing or was never pulled."""
+    def have_all(
+        self, about: Mapping[str, Any], model: Mapping[str, Any], result: dict[str, Resolved] | None = None
+    ) -> dict[str, Resolved]:
+        """Return service -> image for all services of a release. Pulls what is missing or was never pulled.
+
+        Raises RolloutError or EngineError; what it had by then is in `result`.
+        """
         local = set(about.get("local_images") or [])
         known: dict[tuple[str, str], Resolved] = {}
-        result = {}
+        result = {} if result is None else result
         for name, meta in about["services"].items():
             image = str(model["services"][name]["image"])
             recorded = recorded_reference(meta) if meta.get("image") == image else ""

@@ -15,8 +15,7 @@ from typing import Any
 
 from .engine import Engine
 from .outlet import NETWORK_PREFIX
-
-PROJECT_LABEL = "com.docker.compose.project"
+from .stack_state import PROJECT_LABEL
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,7 @@ class ReleaseStack:
     def go_back(self, settings: Mapping[str, Any]) -> list[RolloutError]:
         """Bring this release up again after another one: the last service first, and none of them away meanwhile.
 
+        What is missing, or can only be replaced in place, comes before all: the others may need it as it was.
         ``settings`` are those of the release that is left. What does not get ready beside is replaced in place.
         Returns what went wrong.
         """
@@ -122,16 +123,32 @@ class ReleaseStack:
         stays: set[str] = set()
         if self.about.get("start_first"):
             mover = Mover(self)
-            for names in reversed(self.levels()):
-                try:
-                    mover.move(names)
-                except (EngineError, RolloutError) as error:
-                    self.journal.write("not moved back", services=names, reason=str(error))
-                    if isinstance(error, EdgeUntoldError):
-                        # In its place nobody would be asked. What serves now is better than nothing.
-                        failures.append(error)
-                        stays |= set(names)
+            if self._put_back_in_place(mover):
+                for names in reversed(self.levels()):
+                    try:
+                        mover.move(names)
+                    except (EngineError, RolloutError) as error:
+                        self.journal.write("not moved back", services=names, reason=str(error))
+                        if isinstance(error, EdgeUntoldError):
+                            # In its place nobody would be asked. What serves now is better than nothing.
+                            failures.append(error)
+                            stays |= set(names)
         return [*failures, *self.start(stays)]
+
+    def _put_back_in_place(self, mover: Mover) -> bool:
+        """Replace what has to be replaced in place; False when it did not get ready. `start` tries again, and tells."""
+        failures: list[RolloutError] = []
+        try:
+            self.free_volumes()
+            for level in self.levels():
+                names = mover.only_in_place(level)
+                if names:
+                    self._start_and_wait(names, failures)
+        except (EngineError, RolloutError) as error:
+            failures.append(error if isinstance(error, RolloutError) else RolloutError(str(error)))
+        if failures:
+            self.journal.write("not put back in place", reason=". ".join(map(str, failures)))
+        return not failures
 
     def start(self, stays: Collection[str] = ()) -> list[RolloutError]:
         """Start as much as can be: one service that stays down keeps no other one down. Returns what went wrong.
@@ -152,18 +169,21 @@ class ReleaseStack:
             names = [name for name in level if name not in stays]
             if not names:
                 continue
-            started = self._start_level(names, failures)
-            outcome = self.wait_ready(started, first_crash_ends=False)
-            if not outcome.is_good:
-                failures.append(self.not_ready(outcome))
-            down = {row.service for row in (*outcome.crashed, *outcome.late)}
-            self._tell([name for name in started if name not in down], failures)
+            self._start_and_wait(names, failures)
         try:
             self._finish()
         except RolloutError as error:
             failures.append(error)
         self.journal.write("start ended", failures=[str(failure) for failure in failures])
         return failures
+
+    def _start_and_wait(self, names: list[str], failures: list[RolloutError]) -> None:
+        started = self._start_level(names, failures)
+        outcome = self.wait_ready(started, first_crash_ends=False)
+        if not outcome.is_good:
+            failures.append(self.not_ready(outcome))
+        down = {row.service for row in (*outcome.crashed, *outcome.late)}
+        self._tell([name for name in started if name not in down], failures)
 
     def _tell(self, names: Sequence[str], failures: list[RolloutError]) -> None:
         try:
@@ -222,8 +242,8 @@ class ReleaseStack:
 
     # ---- docker compose -------------------------------------------------------------------------------------------
 
-    def compose(self, *words: str, timeout: float = COMPOSE_TIMEOUT) -> CommandResult:
-        """Run Compose. Secrets that it quotes are masked in what comes back."""
+    def compose(self, *words: str, timeout: float = COMPOSE_TIMEOUT, text: str | None = None) -> CommandResult:
+        """Run Compose, with ``text`` on its standard input. Secrets that it quotes are masked in what comes back."""
         done = self.tools.run(
             [
                 *("docker", "compose", "--project-name", self.project, "--file", str(self.release.compose_file)),
@@ -233,6 +253,7 @@ class ReleaseStack:
             environment={"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain"},
             # A variable of this process would win over the release's env file.
             inherit=False,
+            text=text,
         )
         return CommandResult(done.code, self.redact(done.stdout), self.redact(done.stderr))
 

@@ -27,20 +27,27 @@ class Displaced:
     source: str
 
 
-def written_by(name: str, model: Mapping[str, Any], project: str) -> frozenset[str]:
-    """What a service of a resolved project writes: volumes by the names that Docker has for them, folders by path."""
+def written_by(name: str, model: Mapping[str, Any], project: str, *, reads: bool = False) -> frozenset[str]:
+    """What a service of a resolved project writes: volumes by the names that Docker has for them, folders by path.
+
+    With `reads`, what it can only read too.
+    """
     volumes = model.get("volumes") or {}
     found = set()
     for entry in model["services"][name].get("volumes") or []:
-        if not isinstance(entry, Mapping) or entry.get("read_only") or not entry.get("source"):
+        if not isinstance(entry, Mapping) or not entry.get("source") or (entry.get("read_only") and not reads):
             continue
         source = str(entry["source"])
         if entry.get("type") == "bind":
             found.add(source)
         elif entry.get("type") == "volume":
-            stated = volumes.get(source) or {}
-            found.add(str(stated.get("name") or (source if stated.get("external") else f"{project}_{source}")))
+            found.add(volume_name(source, volumes.get(source) or {}, project))
     return frozenset(found)
+
+
+def volume_name(key: str, stated: Mapping[str, Any], project: str) -> str:
+    """The name that Docker has for a volume of a project, from its entry in the Compose file."""
+    return str(stated.get("name") or (key if stated.get("external") else f"{project}_{key}"))
 
 
 def displaced(containers: Sequence[Mapping[str, Any]], model: Mapping[str, Any], project: str) -> list[Displaced]:

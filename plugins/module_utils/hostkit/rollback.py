@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import stack_state
+from . import plan_text, stack_state
 from .compose.envfile import EnvFileError, load_env
 from .converge import Converge
 from .credentials_apply import Comparison, compare, credentials_of, values_of
@@ -30,7 +30,7 @@ from .stack_state import Row
 from .wanted import Wanted
 
 # How a rollout is done is the operator's wish of today; what a release consists of is as it was.
-CARRIED = ("ready_timeout", "keep_releases", "start_first", "min_healthy", "drain_timeout", "bake")
+CARRIED = ("ready_timeout", "keep_releases", "start_first", "min_healthy", "drain_timeout", "bake", "restore_point")
 
 
 @dataclass(frozen=True)
@@ -186,15 +186,24 @@ def target_of(plan: Plan) -> Release:
 
 
 def plan_lines(store: Store, plan: Plan) -> list[str]:
-    """Return what is done, in its order, a line each: hooks and services."""
+    """Return what is done, in its order, a line each: hooks and services; at the end, how long it will take."""
     current, target = store.current(), target_of(plan)
-    services = [f"{name}: {action}" for name, action in plan.actions.items()]
-    if current is None or current == target:
-        return services
-    if is_way_back(target, current):
-        return [*hook_lines(current.peek(), BACK), *services]
     about = target.peek()
-    return [*hook_lines(about, BEFORE), *services, *hook_lines(about, AFTER)]
+    first: list[str] = []
+    last: list[str] = []
+    if current and current != target:
+        left = current.peek()
+        about |= _carried(left)
+        if is_way_back(target, current):
+            # It has proved itself, so it is not watched.
+            about, first = about | {"bake": 0}, hook_lines(left, BACK)
+        else:
+            first, last = hook_lines(about, BEFORE), hook_lines(about, AFTER)
+    return plan_text.plan_lines(plan.actions, about.get("order") or [], about, first, last)
+
+
+def _carried(left: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: left[key] for key in CARRIED if key in left}
 
 
 def diff_of(store: Store, plan: Plan) -> list[dict[str, str]]:
@@ -261,9 +270,8 @@ def prepare(store: Store, target: Release, request: Request) -> Release:
         current, about = store.current(), target.read()
         changes: dict[str, Any] = {"status": "prepared"}
         if current and current != target:
-            left = current.peek()
-            changes |= {key: left[key] for key in CARRIED if key in left}
             changes |= {
+                **_carried(current.peek()),
                 "previous": current.id,
                 # It stays one that can be gone back to, also when this try fails.
                 "in_use_since": about.get("in_use_since") or about.get("finished") or about.get("created"),

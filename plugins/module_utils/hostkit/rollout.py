@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import hooks, image_content_check
+from . import hooks, image_content_check, restore_point
 from .bake import Bake
 from .compose.emit import emit
 from .connections import connections_to
@@ -27,32 +27,27 @@ from .edge import layout
 from .edge.answers import Answers, Tally
 from .edge.caddy import EdgeError
 from .edge.command import sync_after_rollout
+from .edge.drain import UpdateDrain
 from .edge.sync import pin, read_manifest
-from .engine import Engine, EngineError, patient_runner, run_docker
+from .engine import Engine, EngineError, run_docker
 from .files import FileError
 from .image_content_cache import ContentCache
 from .image_content_check import ContentCheck
 from .image_content_docker import Looker, Stream, stream_command
-from .image_keeper import ImageKeeper, images_of, mark_fetched
+from .image_keeper import ImageKeeper, images_of, note_images
 from .journal import Journal
 from .probes import Ask, Door, ask, complaint_of_check, doors_in, leads_to
 from .redact import Redactor
-from .release import Release, ReleaseError, Store, lock, lock_holder
-from .release_images import Images, Runner
+from .release import Release, ReleaseError, Store
+from .release_images import Images, Resolved, Runner
 from .release_stack import ReleaseStack, Tools
 from .rollout_abort import abortable
 from .rollout_error import RolloutError
 from .rollout_report import Reporter
 from .room import free_memory
 
-__all__ = ["Journal", "Rollout", "RolloutError", "run_release"]
+__all__ = ["Journal", "Rollout", "RolloutError"]
 
-# Who holds the lock while the stack is started at boot; a rollout waits for that.
-STARTING = "the start of the stack"
-START_TIMEOUT = 1200.0
-LOCK_WAIT = 5.0
-BUSY = 75
-ENGINE_PATIENCE = 60.0
 # How long before the rollout the answers of the edge are compared with those after it.
 BEFORE_SECONDS = 600.0
 
@@ -74,7 +69,9 @@ class Rollout:
     connections: Callable[[Collection[str]], int] = connections_to
     ask: Ask = ask
     free_memory: Callable[[], int | None] = free_memory
+    back_up: restore_point.BackUp = restore_point.back_up
     journal: Journal = field(init=False)
+    edge_drain: UpdateDrain = field(init=False)
     # The release that was in use when the move began.
     previous: Release | None = field(init=False, default=None)
     # Whether this release has proved itself before.
@@ -82,6 +79,7 @@ class Rollout:
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.store.paths, self.release.id, echo=self.echo)
+        self.edge_drain = UpdateDrain(layout.Paths(self.store.paths.root), self.journal)
 
     def stack(self, release: Release | None = None, evidence: str = "") -> ReleaseStack:
         """Return the containers of a release, by default this one's; `evidence` is a folder inside of its evidence."""
@@ -151,7 +149,8 @@ class Rollout:
         self.has_proved = bool(about.get("in_use_since")) and not about.get("proving")
         self.release.update(status="running", failure=None, pid=os.getpid())
         self.journal.write("started", release=self.release.id, previous=previous.id if previous else None)
-        edge = layout.Paths(self.store.paths.root)
+        root = self.store.paths.root
+        edge = layout.Paths(root)
         # Of one that was killed.
         pin({}, edge)
         answers = Answers(edge, str(self._manifest().get("health_path") or ""))
@@ -162,6 +161,8 @@ class Rollout:
                 self.look_into_images()
                 self._keeper_of_images().keep(self.release)
                 stack = self.stack()
+                if self.is_update:
+                    restore_point.take(stack, root, self.back_up)
                 hooks.run_before(stack, previous, lambda: self.stack(previous))
                 if about.get("reversible") is False and self.is_update:
                     # Its data fits no other one any more: a boot in the middle has to start this one.
@@ -170,6 +171,8 @@ class Rollout:
                 stack.bring_up()
                 hooks.run_after(stack, previous)
                 self._take()
+                # A host that is asked for nothing shows nothing of what is wrong.
+                self.edge_drain.lift()
                 self.prove(stack, answers, before, resumed=resumed)
         except Exception as error:
             failure = self.explain(error)
@@ -263,13 +266,17 @@ class Rollout:
                 )
         self.journal.write("pulling", images=len({service.get("image") for service in model["services"].values()}))
         here = self.engine.image_ids()
-        found = Images(self.engine, self.run).have_all(about, model)
+        found: dict[str, Resolved] = {}
+        try:
+            Images(self.engine, self.run).have_all(about, model, found)
+        except Exception:
+            # Those that could be had go with this release when it is pruned.
+            self.release.update(services=note_images(self.store, about, found, here))
+            raise
+        self.release.update(services=note_images(self.store, about, found, here))
         for name, image in found.items():
-            about["services"][name].update(image=image.image, digest=image.digest, image_id=image.image_id)
             model["services"][name]["image"] = image.reference
-        mark_fetched(self.store, about["services"], here, about.get("local_images") or [])
         self.release.write_compose(emit(model))
-        self.release.update(services=about["services"])
         self.journal.write("pulled", images=len(set(found.values())))
 
     def look_into_images(self) -> None:
@@ -286,18 +293,21 @@ class Rollout:
         failure: dict[str, Any] = {"message": str(error), "service": error.service, "evidence": error.evidence}
         self.journal.write("failing", **failure)
         if previous and previous.id != self.release.id and touched:
+            self.edge_drain.put_back()
             try:
                 self.put_back(previous)
                 status = "reverted"
             except Exception as second:
                 failure["revert"] = str(self.explain(second))
+        if status == "reverted" or not touched:
+            self.edge_drain.lift()
         # One that was taken back before it had proved itself is none to go back to.
         gone = {} if status != "reverted" else {"proving": None} | ({} if self.has_proved else {"in_use_since": None})
         try:
             record = {**failure, "touched": touched}
             self.release.update(status=status, failure=record, finished=_now(), pid=None, **gone)
         except ReleaseError as second:
-            _say(str(second))
+            say(str(second))
         self.journal.write(status, revert=failure.get("revert"))
 
     def put_back(self, previous: Release) -> None:
@@ -341,49 +351,7 @@ class Rollout:
         return texts
 
 
-def run_release(
-    store: Store,
-    release: Release,
-    engine: Engine,
-    *,
-    run: Runner = run_docker,
-    echo: Callable[[str], None] | None = None,
-    rollout: Callable[..., Rollout] = Rollout,
-    lock_wait: float = LOCK_WAIT,
-) -> int:
-    """Run one rollout under the host's lock. Exit code: 0 done, 1 failed, 75 when another rollout is at work."""
-    move = rollout(store, release, engine, run=patient_runner(run, engine), echo=echo)
-    # Whoever prepares a release holds the lock for a moment too; that is no reason to give up.
-    with lock(store.paths, wait_seconds=lock_wait, holder=release.id) as held:
-        if held:
-            return _run_locked(move)
-    if lock_holder(store.paths) == STARTING:
-        with lock(store.paths, wait_seconds=START_TIMEOUT, holder=release.id) as held:
-            if held:
-                return _run_locked(move)
-    _say("another rollout is at work on this host. Next: hypercode rollout status")
-    return BUSY
-
-
-def _run_locked(rollout: Rollout) -> int:
-    # The engine may be started again, for an upgrade of it, while this is at work.
-    with rollout.engine.patient(ENGINE_PATIENCE):
-        return _run_patiently(rollout)
-
-
-def _run_patiently(rollout: Rollout) -> int:
-    if rollout.release.status == "abandoned":
-        _say(f"release {rollout.release.id} was abandoned: a newer one took its place. Next: run site.yml again")
-        return 1
-    try:
-        rollout.apply()
-    except (RolloutError, ReleaseError) as error:
-        _say(str(error))
-        return 1
-    return 0
-
-
-def _say(text: str) -> None:
+def say(text: str) -> None:
     sys.stderr.write(f"hypercode: {text}\n")
 
 

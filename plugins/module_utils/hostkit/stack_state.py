@@ -11,6 +11,7 @@ from typing import Any
 from .engine import Engine, EngineError
 from .release import Release
 
+PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 HASH_LABEL = "com.docker.compose.config-hash"
 ONEOFF_LABEL = "com.docker.compose.oneoff"

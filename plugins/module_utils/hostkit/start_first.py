@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .compose.policy import REPLACE, ROLLOUT_EXTENSION
@@ -53,10 +53,14 @@ def _unwise(service: Mapping[str, Any]) -> str:
     stated = service.get(ROLLOUT_EXTENSION)
     if stated:
         return "the Compose file says so" if stated == REPLACE else ""
-    for volume in service.get("volumes") or []:
-        if isinstance(volume, Mapping) and volume.get("type") in ("volume", "bind") and not volume.get("read_only"):
-            return f"it writes {_source(volume)}, which only one may do"
-    return ""
+    found = written(service)
+    return f"it writes {_source(found[0])}, which only one may do" if found else ""
+
+
+def written(service: Mapping[str, Any], kinds: Collection[str] = ("volume", "bind")) -> list[Mapping[str, Any]]:
+    """The volumes of these kinds that a service may write to."""
+    volumes = [volume for volume in service.get("volumes") or [] if isinstance(volume, Mapping)]
+    return [volume for volume in volumes if volume.get("type") in kinds and not volume.get("read_only")]
 
 
 def _port(port: Any) -> str:

@@ -7,6 +7,7 @@ What was cut off is taken up again: a container that is not as the release wants
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from .probes import Doors, complaint_of_check
 from .readiness import Waiter
 from .rollout_error import RolloutError
 from .room import groups_that_fit
-from .start_first import hidden_volume, in_place_reason
+from .start_first import hidden_volume, in_place_reason, written
 from .start_first_trial import Trial
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class Move:
     old: list[Inspected] = field(default_factory=list)
     new: list[Inspected] = field(default_factory=list)
     doors: Doors = field(default_factory=lambda: Doors({}))
+
+    @property
+    def serves(self) -> bool:
+        """Whether one of those that go runs."""
+        return any(container["State"]["Status"] == "running" for container in self.old)
 
 
 class EdgeUntoldError(RolloutError):
@@ -84,23 +90,37 @@ class Mover:
 
     # ---- what has to move -----------------------------------------------------------------------------------------
 
+    def only_in_place(self, names: Sequence[str]) -> list[str]:
+        """Those of these services that are not as the release wants them, and where no new one can start beside."""
+        return [move.service for move in self._changed(names) if not move.serves or self._reason(move)]
+
+    def writers(self, names: Sequence[str]) -> list[str]:
+        """Those of these services that run, are not as the release wants them, and have data in a volume."""
+        moves = [move for move in self._changed(names) if move.serves]
+        return [move.service for move in moves if self._hidden(move) or written(self._model[move.service], ("volume",))]
+
     def _moves(self, names: Sequence[str]) -> list[Move]:
-        facts = self._stack.about["services"]
-        able = [name for name in names if self._is_kept_running(facts[name]) and not self._reason(name)]
-        hashes = self._hashes(able)
+        moves = []
+        for move in self._changed(names):
+            # Where nothing serves there is nothing to wait for.
+            if not move.serves:
+                continue
+            reason = self._reason(move)
+            if reason:
+                self._stack.journal.write("replaced in place", services=[move.service], reason=reason)
+            else:
+                moves.append(move)
+        return moves
+
+    def _changed(self, names: Sequence[str]) -> list[Move]:
+        """The services that are not as the release wants them, or not there. Jobs run by a rule of their own."""
         found = self._containers()
         moves = []
-        for name in able:
+        for name in (name for name in names if name in self._hashes):
             move = Move(name)
             for container in found.get(name, []):
-                (move.new if self._is_wanted(name, container, hashes) else move.old).append(container)
-            hidden = next(filter(None, (hidden_volume(container, self._model[name]) for container in move.old)), "")
-            if hidden:
-                reason = f"its image keeps data in a volume at {hidden}"
-                self._stack.journal.write("replaced in place", services=[name], reason=reason)
-                continue
-            # Where nothing serves there is nothing to wait for.
-            if name in hashes and any(container["State"]["Status"] == "running" for container in move.old):
+                (move.new if self._is_wanted(name, container) else move.old).append(container)
+            if move.old or not move.new:
                 moves.append(move)
         return moves
 
@@ -120,24 +140,42 @@ class Mover:
         """A job ends by itself, and what is scaled to nothing has no new container to wait for."""
         return not meta.get("job") and meta.get("replicas") != 0
 
-    def _reason(self, name: str) -> str:
-        return in_place_reason(name, self._model[name], self._model)
+    def _reason(self, move: Move) -> str:
+        """Why a service has to be replaced in place; empty when a second one may run."""
+        service = self._model[move.service]
+        reason = in_place_reason(move.service, service, self._model)
+        if reason:
+            return reason
+        hidden = self._hidden(move)
+        return f"its image keeps data in a volume at {hidden}" if hidden else ""
 
-    def _hashes(self, names: Sequence[str]) -> dict[str, str]:
-        """What Compose would write on containers of these services now. Without it nothing is moved."""
+    def _hidden(self, move: Move) -> str:
+        """Where one of those that go has a volume that only its image asks for; empty where none has."""
+        service = self._model[move.service]
+        return next(filter(None, (hidden_volume(container, service) for container in move.old)), "")
+
+    @functools.cached_property
+    def _hashes(self) -> dict[str, str]:
+        """What Compose would write on the containers of services that are kept running. Without it nothing is moved.
+
+        It starts them with `--no-deps`, and then whom a service waits for is no part of it. Where it only tells, up to
+        2.26 at least, it is a part: so the file is read without that.
+        """
+        names = [name for name, meta in self._stack.about["services"].items() if self._is_kept_running(meta)]
         if not names:
             return {}
-        done = self._stack.compose("config", "--hash", ",".join(names))
+        override = _without_order({name: self._model[name] for name in names})
+        done = self._stack.compose("--file", "-", "config", "--hash", ",".join(names), text=override)
         if done.code:
-            self._stack.journal.write("replaced in place", services=list(names), reason="Compose tells no hash")
+            self._stack.journal.write("replaced in place", services=names, reason="Compose tells no hash")
             return {}
         pairs = (line.split() for line in done.stdout.splitlines())
         return {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and pair[0] in names}
 
-    def _is_wanted(self, name: str, container: Inspected, hashes: Mapping[str, str]) -> bool:
+    def _is_wanted(self, name: str, container: Inspected) -> bool:
         labels = container["Config"].get("Labels") or {}
         image = self._stack.about["services"][name].get("image_id")
-        return labels.get(stack_state.HASH_LABEL) == hashes.get(name) and image in (None, "", container["Image"])
+        return labels.get(stack_state.HASH_LABEL) == self._hashes.get(name) and image in (None, "", container["Image"])
 
     def _containers(self) -> dict[str, list[Inspected]]:
         return stack_state.containers_by_service(self._tools.engine.containers(self._stack.project))
@@ -252,3 +290,11 @@ class Mover:
                 said = json.dumps(self._stack.redact(done.stderr.strip()))
                 shown = [name[:12] for name in names]
                 self._stack.journal.write("old containers not removed", containers=shown, reason=said)
+
+
+def _without_order(services: Mapping[str, Mapping[str, Any]]) -> str:
+    """A second Compose file, by which these services wait for nobody. `!reset` is Compose's own word for it."""
+    lines = ["services:"]
+    for name, service in services.items():
+        lines += [f"  {json.dumps(name)}:", "    depends_on: !reset null" if service.get("depends_on") else "    {}"]
+    return "\n".join(lines) + "\n"

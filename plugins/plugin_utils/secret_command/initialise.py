@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -23,6 +24,11 @@ from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.layo
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.problem import Problem, StoreError, refuse
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.secret_store.sops import Sops
 
+# Not one of the stack's own: no service gets it. Without it no backup can be read.
+BACKUP_PASSWORD = "backup_password"  # noqa: S105  Its name.
+_NO_BACKUP_PASSWORD = re.compile(
+    rb"""^backup_password:[ \t]*(?:""|'')?(?=[ \t]*(?:#.*)?\r?$(?!\n[ \t]+\S))""", re.MULTILINE
+)
 _NEW_FILE = b"# The secrets of this environment. To change them: scripts/secrets edit\n---\n"
 
 
@@ -74,15 +80,18 @@ def run(session: Session) -> Outcome:
     data, source = _source(session)
     sealed = data is not None and session.store.is_sealed(data)
     text = session.plain(data) if data is not None else _NEW_FILE
-    document = Document(text, shown(source))
+    filled = _NO_BACKUP_PASSWORD.sub(f'{BACKUP_PASSWORD}: "{secrets.token_urlsafe(32)}"'.encode(), text, count=1)
+    document = Document(filled, shown(source))
     outcome = _fill(session, document)
-    if not sealed or document.changed:
+    if not sealed or document.changed or filled != text:
         session.store.path.parent.mkdir(parents=True, exist_ok=True)
         files.write(session.store.path, session.store.seal(document.text()))
         outcome.written = True
     if source != session.store.path:
         files.remove(source)
     session.set_dates(outcome.generated)
+    if filled != text:
+        outcome.generated.append(BACKUP_PASSWORD)
     return outcome
 
 

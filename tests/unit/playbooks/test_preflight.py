@@ -52,7 +52,7 @@ class Ended:
         return found
 
 
-def preflight(folder: Path, compose: str, variables: Mapping[str, Any]) -> Ended:
+def preflight(folder: Path, compose: str, variables: Mapping[str, Any], *words: str) -> Ended:
     """Run the playbook for a host with these variables, whose own stack is this Compose file."""
     (folder / "stack").mkdir()
     (folder / "stack" / "compose.yaml").write_text(compose)
@@ -74,7 +74,7 @@ def preflight(folder: Path, compose: str, variables: Mapping[str, Any]) -> Ended
     }
     program = Path(sys.executable).with_name("ansible-playbook")
     ended = subprocess.run(
-        [program, "-i", folder / "hosts.yml", REPOSITORY / "playbooks" / "preflight.yml"],
+        [program, "-i", folder / "hosts.yml", REPOSITORY / "playbooks" / "preflight.yml", *words],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -174,6 +174,30 @@ def test_right_settings_give_no_finding_about_them(tmp_path: Path) -> None:
         "Check the settings of the role base": [],
         "Check the settings of the role docker": [],
         "Check the settings of the role stack": [],
+        "Check the settings of the role watch": [],
         "Resolve the Compose file": [],
         "Check the variables of this server": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "looked"),
+    [
+        ((), True),
+        (("--tags", "firewall,stack"), True),
+        (("--tags", "stack"), False),
+        (("--skip-tags", "firewall"), False),
+        (("--extra-vars", '{"__firewall_stays": true}'), False),
+    ],
+)
+def test_a_firewall_that_this_run_does_not_apply_is_judged_and_not_looked_at(
+    tmp_path: Path, words: tuple[str, ...], looked: bool
+) -> None:
+    settings = {"stack_registry": "registry.example/hypercode", "stack_version": "1.0"}
+    result = preflight(tmp_path, GOOD_COMPOSE, settings, *words).tasks["Apply the firewall"]
+    # What would have to be done can only be told of a host that was looked at.
+    assert ("actions" in result) is looked, result
+    settings["firewall_ping"] = "often"
+    (tmp_path / "wrong").mkdir()
+    judged = preflight(tmp_path / "wrong", GOOD_COMPOSE, settings, *words).tasks["Apply the firewall"]
+    assert [finding["name"] for finding in judged["findings"]] == ["firewall_ping"]

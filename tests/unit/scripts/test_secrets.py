@@ -47,6 +47,10 @@ def test_from_the_example_to_a_check(desk: Any) -> None:
     secrets = yaml.safe_load(text)["stack_secrets"]
     assert {name for name, value in secrets.items() if value} >= BUNDLED
     assert secrets["ANTHROPIC_API_KEY"] == ""
+    encrypts = yaml.safe_load(text)["backup_password"]
+    assert len(encrypts) >= 40
+    assert encrypts not in done.stdout + done.stderr
+    assert "backup_password" in done.stdout
     dates = yaml.safe_load((vault.parent / "secrets_dates.yml").read_text())["stack_secrets_set_on"]
     assert set(dates) == {name for name, value in secrets.items() if value}
     # What is left to do is said; nothing that was made is.
@@ -71,6 +75,33 @@ def test_a_second_init_changes_nothing_and_an_own_value_stays(desk: Any) -> None
     assert "API_TOKEN" not in dates  # Nobody knows since when.
     assert desk.here("init", folder) == 0
     assert desk.vault(folder).read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("line", "made"),
+    [
+        ('backup_password: ""  # Keep a copy.', True),
+        ("backup_password:", True),
+        ('backup_password: "0"', False),
+        ('# backup_password: ""', False),
+        ("backup_password:\n  words of mine", False),
+        ("backup_password: >-\n  words\n  more", False),
+        ('my_backup_password: ""', False),
+    ],
+)
+def test_a_password_for_backups_is_made_where_an_empty_one_stands(desk: Any, line: str, made: bool) -> None:
+    folder = desk.make(vault=f"{VAULT}{line}\n")
+    before = yaml.safe_load(f"{line}\n") or {}
+    assert desk.here("init", folder) == 0
+    text = desk.view(desk.vault(folder))
+    found = yaml.safe_load(text)
+    assert ("# Keep a copy." in text) == ("# Keep a copy." in line)
+    if made:
+        assert len(found["backup_password"]) >= 40
+    else:
+        assert {name: found.get(name) for name in before} == before
+    assert desk.here("init", folder) == 0
+    assert desk.view(desk.vault(folder)) == text
 
 
 def test_what_a_person_fills_in_stands_in_the_file_and_is_said(desk: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import importlib.machinery
 import importlib.util
 import io
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -42,9 +43,11 @@ class FakeChildren:
     def __init__(self, answer: Callable[[list[str]], tuple[int, str]]) -> None:
         self.answer = answer
         self.commands: list[str] = []
+        self.ranges: list[str] = []
 
-    def run(self, argv: list[str | Path], *, log: Path, **_options: Any) -> int:
+    def run(self, argv: list[str | Path], *, log: Path, env: dict[str, str] | None = None, **_options: Any) -> int:
         words = [Path(argv[0]).name, *map(str, argv[1:])]
+        self.ranges += [env[hosts.RANGE_VARIABLE]] if env else []
         self.commands.append(" ".join(words))
         code, text = self.answer(words)
         with log.open("a") as stream:
@@ -57,15 +60,29 @@ class Bench:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, *, running: bool = False) -> None:
         self.root, self.out, self.engine = root, io.StringIO(), []
-        for name in ("install_tools", "start", "stop_if_ours"):
-            monkeypatch.setattr(engine, name, lambda name=name: self.engine.append(name))
-        monkeypatch.setattr(engine, "is_running", lambda: running)
-        monkeypatch.setattr(hosts, "clear_dead", lambda keep: ["molecule-old"])
+        tmp = root.with_name(f"{root.name}-engine")
+        tmp.mkdir(parents=True)
+        self.is_running = running
+        for name in ("install_tools", "start", "_stop"):
+            monkeypatch.setattr(engine, name, lambda name=name: self.note(name))
+        for name in ("USERS", "BORROWED", "PID_FILE"):
+            monkeypatch.setattr(engine, name, tmp / name)
+        (tmp / "PID_FILE").touch()
+        monkeypatch.setattr(engine, "docker", lambda *_words: "")
+        monkeypatch.setattr(engine, "is_running", lambda: self.is_running)
+        monkeypatch.setattr(hosts, "clear_dead", lambda keep, apart_from: ["molecule-old"])
         self.beds = {"sandbox": True}
-        monkeypatch.setattr(hosts, "beds", lambda: self.beds)
+        monkeypatch.setattr(hosts, "beds", lambda apart_from: self.beds)
         for name in ("update", "default"):
             (root / "molecule" / name).mkdir(parents=True)
             (root / "molecule" / name / "molecule.yml").touch()
+
+    def note(self, name: str) -> None:
+        if name == "start" and not self.is_running:
+            self.engine.append(name)
+            self.is_running = True
+        if name == "_stop":
+            self.engine.append("stop")
 
     def context(self, children: Any = None, wanted: tuple[str, ...] = (), *, keep: bool = False) -> Context:
         return Context(self.root, Console(out=self.out, environment={"CI": "true"}), children, wanted, keep)
@@ -158,47 +175,97 @@ class TestParts:
         assert "error:" in capsys.readouterr().err
 
 
+def one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one lane does is easier seen without the other."""
+    monkeypatch.setattr(scenarios, "is_bound", lambda _root, _name: True)
+
+
+def run(context: Context) -> Outcome:
+    return scenarios.Lanes().run(context)
+
+
 class TestScenarios:
-    def test_one_after_another_on_an_engine_of_our_own(self, bench: Bench) -> None:
+    def test_one_after_another_on_an_engine_of_our_own(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        one_lane(monkeypatch)
         children = FakeChildren(lambda words: (0, GOOD))
-        assert scenarios.run(bench.context(children)).line() == "2 passed, 0 failed"
+        assert run(bench.context(children)).line() == "2 passed, 0 failed"
         assert [command.split()[-1] for command in children.commands] == ["default", "update"]
         assert all(command.startswith("molecule test ") for command in children.commands)
-        assert bench.engine == ["install_tools", "start", "stop_if_ours"]
+        assert bench.engine == ["start", "stop"]
+
+    def test_two_beside_each_other_each_in_a_range_of_its_own(self, bench: Bench) -> None:
+        both = threading.Barrier(2, timeout=20)
+
+        def meet(_words: list[str]) -> tuple[int, str]:
+            both.wait()
+            return 0, GOOD
+
+        children = FakeChildren(meet)
+        assert run(bench.context(children)).line() == "2 passed, 0 failed"
+        assert sorted(children.ranges) == ["molecule", "molecule-2"]
+        assert bench.engine == ["start", "stop"]
+
+    def test_the_first_lane_begins_beside_other_parts(self, bench: Bench) -> None:
+        began = threading.Event()
+
+        def note(_words: list[str]) -> tuple[int, str]:
+            began.set()
+            return 0, GOOD
+
+        lanes, context = scenarios.Lanes(), bench.context(FakeChildren(note))
+        lanes.begin(context)
+        assert began.wait(20)
+        assert lanes.run(context).line() == "2 passed, 0 failed"
+        assert "molecule default     ok" in bench.out.getvalue()
+
+    def test_one_that_names_an_address_runs_in_the_first_range(self, bench: Bench) -> None:
+        (bench.root / "molecule" / "default" / "inventory").mkdir()
+        (bench.root / "molecule" / "default" / "inventory" / "x.yml").write_text("a: 198.51.100.134\n")
+        # What the test bed itself has written there counts for nothing.
+        (bench.root / "molecule" / "update" / "testbed.yml").write_text("a: 198.51.100.75\n")
+        assert scenarios.is_bound(bench.root, "default")
+        assert not scenarios.is_bound(bench.root, "update")
+        children = FakeChildren(lambda words: (0, GOOD))
+        assert run(bench.context(children)).line() == "2 passed, 0 failed"
+        where = dict(zip((command.split()[-1] for command in children.commands), children.ranges, strict=True))
+        assert where["default"] == "molecule"
 
     def test_hosts_of_another_scenario_that_run_are_named_before_anything_fails(self, bench: Bench) -> None:
         bench.beds["molecule-update"] = True
         children = FakeChildren(lambda words: (0, GOOD))
-        with pytest.raises(PartError, match="molecule destroy -s update"):
-            scenarios.run(bench.context(children))
+        assert run(bench.context(children, ("default",))).line() == "0 passed, 1 failed"
+        assert "molecule destroy -s update" in bench.out.getvalue()
         assert children.commands == []
         # Its own are removed by the scenario itself.
-        assert scenarios.run(bench.context(children, ("update",))).line() == "1 passed, 0 failed"
+        assert run(bench.context(children, ("update",))).line() == "1 passed, 0 failed"
 
     def test_says_what_it_took_away(self, bench: Bench) -> None:
-        scenarios.run(bench.context(FakeChildren(lambda words: (0, GOOD))))
+        run(bench.context(FakeChildren(lambda words: (0, GOOD))))
         assert "Removed what an earlier run had left of molecule-old" in bench.out.getvalue()
 
     def test_an_engine_that_ran_before_is_left_running(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         bench = Bench(tmp_path / "other", monkeypatch, running=True)
-        scenarios.run(bench.context(FakeChildren(lambda words: (0, GOOD))))
-        assert "stop_if_ours" not in bench.engine
+        run(bench.context(FakeChildren(lambda words: (0, GOOD))))
+        assert bench.engine == []
 
-    def test_a_failed_scenario_is_shown_then_destroyed_and_the_next_one_runs(self, bench: Bench) -> None:
+    def test_a_failed_scenario_is_shown_then_destroyed_and_the_next_one_runs(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one_lane(monkeypatch)
         children = FakeChildren(lambda words: (1, BAD) if words[1] == "test" and words[-1] == "default" else (0, GOOD))
-        outcome = scenarios.run(bench.context(children))
+        outcome = run(bench.context(children))
         assert outcome.line() == "1 passed, 1 failed"
         assert [command.split()[1] for command in children.commands] == ["test", "destroy", "test"]
         assert "FAILED  web1  Start Docker" in bench.out.getvalue()
 
     def test_hosts_that_cannot_be_destroyed_are_a_failure(self, bench: Bench) -> None:
         children = FakeChildren(lambda words: (1, BAD))
-        assert scenarios.run(bench.context(children, ("default",))).failed == 2
+        assert run(bench.context(children, ("default",))).failed == 2
         assert "molecule destroy -s default" in bench.out.getvalue()
 
     def test_kept_hosts_stay_and_the_user_is_told_how_to_remove_them(self, bench: Bench) -> None:
         children = FakeChildren(lambda words: (1, BAD))
-        scenarios.run(bench.context(children, ("update",), keep=True))
+        run(bench.context(children, ("update",), keep=True))
         assert len(children.commands) == 1
         assert "--destroy=never" in children.commands[0]
         assert "To remove them: .venv/bin/molecule destroy -s update" in bench.out.getvalue()
@@ -207,11 +274,46 @@ class TestScenarios:
         def interrupt(words: list[str]) -> tuple[int, str]:
             raise KeyboardInterrupt
 
+        lanes = scenarios.Lanes()
         with pytest.raises(KeyboardInterrupt):
-            scenarios.run(bench.context(FakeChildren(interrupt)))
-        assert bench.engine[-1] == "stop_if_ours"
+            lanes.run(bench.context(FakeChildren(interrupt), ("default",)))
+        assert bench.engine[-1] == "stop"
+        assert lanes.running == {"default"}
 
     def test_an_unknown_scenario_starts_no_engine(self, bench: Bench) -> None:
         with pytest.raises(PartError, match="There is: default, update"):
-            scenarios.run(bench.context(FakeChildren(lambda words: (0, "")), ("nope",)))
+            run(bench.context(FakeChildren(lambda words: (0, "")), ("nope",)))
         assert bench.engine == []
+
+
+def test_an_engine_is_not_stopped_while_somebody_has_it(bench: Bench) -> None:
+    with engine.borrowed():
+        with engine.borrowed():
+            pass
+        assert bench.engine == ["start"]
+    assert bench.engine == ["start", "stop"]
+
+
+def test_two_that_need_an_engine_at_once_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two on one data folder wait for each other's files until both give up."""
+    started: list[list[str]] = []
+
+    class Process:
+        pid = 1
+
+        def __init__(self, argv: list[str], **_options: Any) -> None:
+            time.sleep(0.2)
+            started.append(argv)
+
+    for name in ("STARTING", "PID_FILE", "LOG"):
+        monkeypatch.setattr(engine, name, tmp_path / name)
+    monkeypatch.setattr(engine, "is_running", lambda: bool(started))
+    monkeypatch.setattr(engine, "SYSTEMD", tmp_path / "none")
+    monkeypatch.setattr(engine.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(engine.subprocess, "Popen", Process)
+    threads = [threading.Thread(target=engine.start) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert started == [["dockerd"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,27 +12,28 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from testbed import hosts, images, inventory, shell
+from testbed import hosts, images, inventory, neighbours, shell
 from testbed.hosts import Bed
 
 SANDBOX = Bed("sandbox", Path("/nowhere"))
-MOLECULE = Bed("molecule-default", Path("/nowhere"), "molecule")
+MOLECULE = Bed("molecule-default", Path("/nowhere"), "molecule", molecule_range="molecule")
+SECOND = Bed("molecule-default", Path("/nowhere"), "molecule", molecule_range="molecule-2")
 
 
 class TestAddresses:
-    @pytest.mark.parametrize("bed", [SANDBOX, MOLECULE], ids=lambda bed: bed.name)
+    @pytest.mark.parametrize("bed", [SANDBOX, MOLECULE, SECOND], ids=lambda bed: bed.range)
     def test_every_host_is_inside_the_network_of_its_bed(self, bed: Bed) -> None:
-        network = ipaddress.ip_network(hosts.RANGES[bed.kind][0])
+        network = ipaddress.ip_network(hosts.RANGES[bed.range][0])
         addresses = [ipaddress.ip_address(bed.address(index)) for index in range(5)]
         registry = ipaddress.ip_address(bed.registry.removesuffix(":5000"))
         taken = [network.network_address, network.network_address + 1, network.broadcast_address]
         assert all(address in network and address not in taken for address in [*addresses, registry])
         assert len({*addresses, registry}) == 6
 
-    def test_sandbox_and_scenarios_can_be_up_together(self) -> None:
+    def test_sandbox_and_two_scenarios_can_be_up_together(self) -> None:
         for part in (0, 1):
-            sandbox, molecule = (ipaddress.ip_network(hosts.RANGES[kind][part]) for kind in ("sandbox", "molecule"))
-            assert not sandbox.overlaps(molecule)
+            networks = [ipaddress.ip_network(both[part]) for both in (*hosts.RANGES.values(), neighbours.PRIVATE)]
+            assert not [pair for pair in itertools.combinations(networks, 2) if pair[0].overlaps(pair[1])]
 
     def test_names_carry_the_name_of_the_bed(self) -> None:
         assert MOLECULE.network == "hypercode-molecule-default"

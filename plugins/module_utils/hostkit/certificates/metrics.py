@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..exposition import escaped, head
 from ..files import explain, write_file
 from .state import STATES, State
 
@@ -24,7 +25,7 @@ def exposition(states: Sequence[State], now: float) -> str:
     """The text of the file; times in seconds since 1970."""
     lines: list[str] = []
     for metric, text in _HELP.items():
-        lines += [f"# HELP {metric} {text}", f"# TYPE {metric} gauge"]
+        lines += head(metric, text)
         lines += _samples(metric, states, now)
     return "\n".join(lines) + "\n"
 
@@ -34,7 +35,7 @@ def _samples(metric: str, states: Iterable[State], now: float) -> Iterator[str]:
         yield f"{metric} {now:.0f}"
         return
     for state in states:
-        labels = f'name="{_escaped(state.name)}",mode="{state.mode}"'
+        labels = f'name="{escaped(state.name)}",mode="{state.mode}"'
         certificate = state.certificate
         if metric.endswith("_state"):
             yield from (f'{metric}{{{labels},state="{word}"}} {int(word == state.state)}' for word in STATES)
@@ -54,7 +55,3 @@ def write_metrics(path: Path, states: Sequence[State], now: float) -> None:
     except OSError as error:
         raise explain(str(path.parent), "made", error) from error
     write_file(path, exposition(states, now).encode())
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -3,17 +3,20 @@
 """Replaces certificates now, whatever is left of their lifetime: with new keys, from the CA in use.
 
 Caddy has no command for it, and a reload keeps what it has in memory. So a second Caddy asks, as in a rehearsal, but
-under the account of the running one; only a certificate that is there takes the place of the old one, and the
-running Caddy is restarted to read it. What comes through DNS is asked for by lego, and needs no restart.
+under the account of the running one; only a certificate that is there takes the place of the old one. The running Caddy
+is restarted to read it, and waited for until it serves it. What comes through DNS is asked for by lego, and needs no
+restart.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..command import CommandResult, run_command
+from ..edge.bridge import served
 from ..edge.caddy import Caddy
 from ..edge.challenge import renew
 from ..edge.layout import Paths as EdgePaths
@@ -25,6 +28,9 @@ from .rehearse import choose_names
 from .wanted import Paths, WantedCertificate
 
 _TIMEOUT = 90.0
+# Seconds in which a Caddy that says it has started serves its certificates: it loads them after it said so.
+_LOADED_IN = 15.0
+_PAUSE = 0.1
 
 
 def replace_names(
@@ -37,9 +43,14 @@ def replace_names(
     by_http, by_dns = choose_names(wanted, names)
     results: list[Rehearsed] = []
     if by_http:
-        results += ask(find_caddy(paths), by_http, lambda directory: directory, keep=put_in_place, timeout=timeout)
-        if any(result.passed for result in results):
+        caddy = find_caddy(paths)
+        port = https_port(caddy)
+        before = {name: served(name, port=port) for name in by_http}
+        results += ask(caddy, by_http, lambda directory: directory, keep=put_in_place, timeout=timeout)
+        new = {result.name: before[result.name] for result in results if result.passed}
+        if new:
             restart_caddy()
+            wait_until_served(new, port)
     if by_dns:
         at = EdgePaths(paths.root)
         about = read_manifest(at) or {}
@@ -82,3 +93,21 @@ def restart_caddy(run: Callable[..., CommandResult] = run_command) -> None:
     if done.code:
         said = (done.stderr or done.stdout).strip().rstrip(".")
         raise CaddyError(f"The new certificate is there, and {UNIT} does not start: {said}. Fix: journalctl -u caddy")
+
+
+def https_port(caddy: RunningCaddy) -> int:
+    """The port on which it serves its certificates. CaddyError when it does not say."""
+    return int(caddy.config().get("apps", {}).get("http", {}).get("https_port") or 443)
+
+
+def wait_until_served(before: Mapping[str, bytes | None], port: int, *, within: float = _LOADED_IN) -> None:
+    """Return when another certificate than ``before`` is served for each name. CaddyError after ``within`` seconds."""
+    late = time.monotonic() + within
+    for name, old in before.items():
+        while (now := served(name, port=port)) is None or now == old:
+            if time.monotonic() >= late:
+                raise CaddyError(
+                    f"The new certificate of {name} is there, and {UNIT} does not serve it {within:.0f} s after it "
+                    "was restarted. Fix: journalctl -u caddy"
+                )
+            time.sleep(_PAUSE)

@@ -9,11 +9,12 @@ import time
 from typing import Any
 
 from ..engine import Engine, EngineError
-from ..files import FileError, explain, write_file
+from ..files import FileError
 from .caddy import Caddy, EdgeError
 from .challenge import renew
+from .drain import drain, is_drained, undrain
 from .follow import Follower, docker_events
-from .layout import DRAINED, Paths
+from .layout import Paths
 from .render import RETRY_SECONDS
 from .sync import read_manifest, sync
 
@@ -21,6 +22,7 @@ NOBODY_ASKS = (
     "hypercode: no load balancer asks this host, so that nobody would notice. "
     "Fix: set edge_health_path and run site.yml --tags edge"
 )
+BY_HAND = "this host was drained by hand, and stays so. Next: hypercode edge undrain"
 NOTHING = "hypercode: this host has no edge. Next: set edge_sites and run site.yml"
 
 
@@ -36,8 +38,10 @@ def add_verbs(verbs: Any) -> None:
     done.set_defaults(function=_renew)
     done = edges.add_parser("drain", help="tell the load balancer to send no more; what comes is answered all the same")
     done.add_argument("--wait", type=_seconds, default=0, metavar="SECONDS", help="then wait, until it has asked")
+    done.add_argument("--for-update", action="store_true", help="until the rollout that follows has come up")
     done.set_defaults(function=_drain)
     done = edges.add_parser("undrain", help="tell the load balancer to send requests again (a boot does it too)")
+    done.add_argument("--for-update", action="store_true", help="where an update has drained it; not where you have")
     done.set_defaults(function=_undrain)
 
 
@@ -94,21 +98,20 @@ def _drain(arguments: argparse.Namespace, _host: Any) -> int:
     if about is None or not about.get("health_path"):
         print(NOTHING if about is None else NOBODY_ASKS)
         return 1
-    write_file(paths.at(DRAINED), b"", mode=0o644)
+    if not drain(paths, for_update=arguments.for_update):
+        print(BY_HAND)
+        return 0
     print(f"drained: {about['health_path']} is answered with 503. Next: hypercode edge undrain", flush=True)
     time.sleep(arguments.wait)
     return 0
 
 
-def _undrain(_arguments: argparse.Namespace, _host: Any) -> int:
-    try:
-        Paths().at(DRAINED).unlink()
-    except FileNotFoundError:
-        print("this host was not drained")
-        return 0
-    except OSError as error:
-        raise explain(DRAINED, "removed", error) from error
-    print("undrained: the load balancer sends requests again when it has asked")
+def _undrain(arguments: argparse.Namespace, _host: Any) -> int:
+    paths = Paths()
+    if undrain(paths, for_update=arguments.for_update):
+        print("undrained: the load balancer sends requests again when it has asked")
+    else:
+        print(BY_HAND if is_drained(paths) else "this host was not drained")
     return 0
 
 

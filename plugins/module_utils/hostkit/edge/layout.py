@@ -105,6 +105,10 @@ RemoveIPC=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
+# Its log gets the owner of the one before when it is rolled; to any other owner Caddy has no right.
+SystemCallFilter=@chown
+# What is not allowed fails; the edge is not killed for it.
+SystemCallErrorNumber=EPERM
 
 [Install]
 WantedBy=multi-user.target

@@ -15,7 +15,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import de
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge import Converge
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.launcher import Launcher
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, lock
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import run_release
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_run import run_release
 from ansible_collections.hypercode.deploy.plugins.modules import stack_rollout
 from fakes.docker_host import Behaviour
 from fakes.small_stack import CANARY, NEEDS, SmallStack, image_of, make_wanted
@@ -110,7 +110,8 @@ def test_the_plan_tells_the_hooks_and_no_command(call: Any, stack: SmallStack) -
     assert ("before_rollout" in first, "after_rollout hook: a command in a container of db" in first) == (False, True)
     call()
     told = call(make_wanted("2"), hooks=hooks, check=True, diff=True)["diff"][1]["prepared"].splitlines()
-    assert told[1] == "before_rollout hook: a command in a container of web"
+    assert told[1].startswith("no restore point, since no backups are set up on this host: a hook runs before")
+    assert told[2] == "before_rollout hook: a command in a container of web"
     assert told[-2] == "after_rollout hook: a command in a container of db"
     # Other hooks alone are no change.
     assert call(hooks=hooks, check=True, diff=True)["changed"] is False

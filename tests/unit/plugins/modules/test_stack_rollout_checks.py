@@ -16,7 +16,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command i
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge import Converge
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.launcher import Launcher
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import run_release
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_run import run_release
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.scram import make_verifier
 from ansible_collections.hypercode.deploy.plugins.modules import stack_rollout
 from fakes.image_contents import ImageHost, installed, make_tar

@@ -47,7 +47,7 @@ def test_typed_wrong(typed: Typed, words: str) -> None:
 
 
 def test_help_and_version(typed: Typed) -> None:
-    assert "75 another rollout is at work" in typed("--help")[1]
+    assert "75 another one is at work" in typed("--help")[1]
     assert typed("--version")[1].startswith("hypercode ")
 
 

@@ -11,7 +11,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.deploy import DeployError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import EngineError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Release, lock
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import STARTING
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_run import STARTING
 from fakes.docker_host import Behaviour, KilledError
 from fakes.small_stack import SmallStack, image_of, make_wanted
 

@@ -13,7 +13,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit import de
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge import Converge, ConvergeError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.launcher import Launcher
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import run_release
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_run import run_release
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.scram import make_verifier
 from fakes.docker_host import Behaviour
 from fakes.kept_secrets import ROLE, KeepingStack

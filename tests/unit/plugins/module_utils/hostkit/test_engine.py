@@ -236,7 +236,7 @@ def test_the_logins_of_the_deployment(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "CLIENT_CONFIG", str(tmp_path))
     seen: list[dict[str, str]] = []
 
-    def run(_argv: list[str], *, timeout: float, environment: dict[str, str], inherit: bool) -> CommandResult:
+    def run(_argv: list[str], *, environment: dict[str, str], **_options: object) -> CommandResult:
         seen.append(environment)
         return CommandResult(0)
 

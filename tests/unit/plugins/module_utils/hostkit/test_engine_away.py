@@ -11,7 +11,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine im
     EngineAway,
     patient_runner,
 )
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import ENGINE_PATIENCE, run_release
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_run import ENGINE_PATIENCE, run_release
 from fakes.docker_host import DockerHost
 from fakes.small_stack import SmallStack, make_wanted
 
@@ -67,6 +67,34 @@ def test_a_command_under_which_it_went_away_is_run_again(
     done = patient_runner(run, stack.engine)(["docker", "compose"], timeout=3)
     assert (len(ran), done.code) == (runs, code)
     assert ran[-1] == (["docker", "compose"], {"timeout": 3})
+
+
+COMPOSE = ["docker", "compose", "--project-name", "demo", "--file", "/srv/compose.yaml", "--env-file", "/srv/env"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "runs"),
+    [
+        ([*COMPOSE, "run", "--rm", "web", "migrate"], 1),
+        (["docker", "compose", "--project-name=demo", "run", "web"], 1),
+        (["docker", "run", "--rm", "web"], 1),
+        # A service of that name, a project, a command in a health check.
+        ([*COMPOSE, "up", "--detach", "run"], 3),
+        (["docker", "compose", "--project-name", "run", "up"], 3),
+        (["docker", "exec", "1f2e", "run"], 3),
+        (["docker", "pull", "run"], 3),
+        (["docker"], 3),
+    ],
+)
+def test_only_a_command_of_the_operators_is_not_run_again(stack: SmallStack, argv: list[str], runs: int) -> None:
+    ran = []
+
+    def run(words: list[str], **_options: object) -> CommandResult:
+        ran.append(words)
+        return CommandResult(1, "", "error during connect: EOF")
+
+    assert patient_runner(run, stack.engine)(argv, timeout=3).code == 1
+    assert ran == [argv] * runs
 
 
 def test_patience_ends_with_the_rollout(stack: SmallStack) -> None:

@@ -288,7 +288,7 @@ def test_a_build_that_fails(make: Any, docker: Docker) -> None:
     with pytest.raises(BuildError) as caught:
         build(make())
     text = str(caught.value)
-    assert text.startswith("The image of db cannot be built. Fix: mend what it names in the repository")
+    assert text.startswith("The image of db cannot be built: line 29. Fix: mend what it names in the repository")
     assert "line 29" in text
     assert "line 17" not in text
 

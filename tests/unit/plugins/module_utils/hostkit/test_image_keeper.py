@@ -144,6 +144,21 @@ def test_an_image_that_was_here_before_stays(stack: SmallStack) -> None:
     assert image_of("web", "1") not in stack.docker.images
 
 
+@pytest.mark.parametrize("was_here", [False, True])
+def test_what_a_pull_brought_that_did_not_get_all_goes_with_its_release(stack: SmallStack, was_here: bool) -> None:
+    deploy(stack, "1")
+    two, one = image_of("db", "2"), image_of("db", "1")
+    if was_here:
+        stack.docker.keep_image(two, stack.docker.registry[two])
+    failing(stack, make_wanted("2", images={"web": image_of("web", "nowhere")}))
+    assert two in stack.docker.images
+    # Three that never came up, of which the newest two are kept.
+    for number in "ab":
+        failing(stack, make_wanted(number, images={"db": one, "web": image_of("web", f"nowhere-{number}")}))
+    deploy(stack, "3")
+    assert (two in stack.docker.images, one in stack.docker.images) == (was_here, True)
+
+
 def test_an_image_that_another_container_uses_stays(stack: SmallStack) -> None:
     deploy(stack, "1")
     image_id = stack.docker.images[image_of("web", "1")]["Id"]

@@ -27,6 +27,7 @@ class Systemd:
         self.answers = list(answers)
         self.calls: list[list[str]] = []
         self.active = False
+        self.journal = ""
         self.now = 0.0
         self.at: dict[float, Callable[[], object]] = {}
         command = tmp_path / "hypercode"
@@ -38,6 +39,8 @@ class Systemd:
 
     def run(self, argv: list[str], *, timeout: float) -> CommandResult:
         self.calls.append(argv)
+        if argv[0] == "journalctl":
+            return CommandResult(0, self.journal)
         if argv[0] == "systemctl":
             return CommandResult(0 if self.active else 3)
         return self.answers.pop(0) if self.answers else CommandResult(0)
@@ -200,3 +203,15 @@ def test_a_repair_that_failed(stack: SmallStack) -> None:
     stack.deploy(make_wanted())
     about = {**FAILED, "failure": {"message": "M", "touched": True}}
     assert failure_of(about, stack.store.paths, timeout=1) == "M. The other services of the release go on running"
+
+
+def test_one_that_could_not_write_its_result_says_why(systemd: Systemd, stack: SmallStack, release: Release) -> None:
+    """As with a full disk: release.json says nothing of it."""
+    systemd.launcher.start(stack.store, release, stack.engine)
+    systemd.journal = (
+        "moved services=['app']\nhypercode: release.json cannot be written. Fix: free some space\nfailed\n"
+    )
+    about = systemd.launcher.wait(stack.store, release, 60)
+    said = failure_of(about, stack.store.paths, timeout=60)
+    assert said.startswith("The rollout's process ended without a result. release.json cannot be written. Fix: free")
+    assert f"journalctl --unit 'hypercode-rollout-{release.id}*'" in said

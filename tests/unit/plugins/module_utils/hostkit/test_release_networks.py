@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release_networks import (
-    PROJECT_LABEL,
     stale_networks,
     users_of,
 )
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.stack_state import PROJECT_LABEL
 
 
 class Networks:

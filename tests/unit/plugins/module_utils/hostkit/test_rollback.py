@@ -11,7 +11,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.converge 
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.deploy import DeployError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import EngineError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Release, lock
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollback import Request
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollback import Request, plan_lines
 from fakes.docker_host import Behaviour, KilledError
 from fakes.rollouts import ONE, TWO, failing, with_digest
 from fakes.small_stack import NEEDS, SmallStack, image_of, make_wanted
@@ -92,6 +92,23 @@ def test_the_plan_writes_nothing(stack: SmallStack, ids: Ids) -> None:
     with pytest.raises(EngineError):
         go_back(stack)
     assert stack.everything_written() == before
+
+
+def test_the_plan_tells_how_long_it_takes(stack: SmallStack) -> None:
+    settings: dict[str, Any] = {"start_first": True, "min_healthy": 10, "drain_timeout": 30, "bake": 600}
+    stack.deploy(make_wanted())
+    stack.deploy(make_wanted("2", **settings))
+
+    def last(to: str = "") -> str:
+        plan = rollback.make_plan(stack.store, stack.engine, Request(to=to))
+        text = str(rollback.diff_of(stack.store, plan)[1]["prepared"])
+        assert text == f"plan ({plan.reason}):\n" + "".join(f"{line}\n" for line in plan_lines(stack.store, plan))
+        return text.splitlines()[-1]
+
+    # As the operator wants it today. An older one has proved itself: it is not watched.
+    assert last() == "expected: 30 s to 90 s"
+    go_back(stack)
+    assert last("2") == "expected: 30 s to 90 s, then it is watched for 10 min"
 
 
 def test_to_any_release_and_forward_again(stack: SmallStack) -> None:

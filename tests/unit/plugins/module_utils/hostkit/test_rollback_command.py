@@ -60,7 +60,10 @@ def test_back_says_what_it_does_and_does_it(typed: Typed, stack: SmallStack, ids
     code, output, _ = typed("rollout back --check")
     assert (code, stack.docker.running()) == (0, TWO)
     assert output.splitlines()[0] == f"back to release {ids[0]}, version 1:"
-    assert f"  web: replace: {with_digest(stack, TWO['web'])} -> {ONE['web']}" in output
+    lines = output.splitlines()[1:]
+    assert [line.partition(":")[0] for line in lines] == ["  1. db", "  2. web", "  2. worker", "  expected"]
+    assert f"  2. web: replace: {with_digest(stack, TWO['web'])} -> {ONE['web']}" in lines
+    assert lines[-1] == "  expected: 20 s"
     code, done, _ = typed("rollout back --reason slow")
     assert (code, stack.docker.running()) == (0, ONE)
     assert done.startswith(output)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import lock
-from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout import (
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.rollout_run import (
     BUSY,
     STARTING,
     run_release,

@@ -55,6 +55,13 @@ def test_what_another_one_lives_in_is_replaced_in_place() -> None:
 # ---- the move -----------------------------------------------------------------------------------------------------
 
 
+def with_volume(version: str, **more: Any) -> Any:
+    """db writes a volume, so that it can only be replaced in place."""
+    wanted = make_wanted(version, **FIRST, **more)
+    wanted.model["services"]["db"]["volumes"] = [VOLUME]
+    return wanted
+
+
 def running_of(stack: SmallStack, service: str) -> list[str]:
     """Versions of the containers of a service that run, oldest first."""
     found = [item for item in stack.docker.containers.values() if item.service == service]
@@ -132,11 +139,6 @@ def test_one_that_falls_down_after_a_moment_does_not_take_over(
 
 
 def test_a_service_that_writes_a_volume_is_replaced_in_place(stack: SmallStack) -> None:
-    def with_volume(version: str) -> Any:
-        wanted = make_wanted(version, **FIRST)
-        wanted.model["services"]["db"]["volumes"] = [VOLUME]
-        return wanted
-
     stack.deploy(with_volume("1"))
     both = []
     stack.docker.on_sleep = lambda: both.append(running_of(stack, "db"))
@@ -228,3 +230,64 @@ def test_what_was_cut_off_is_finished_by_the_next_run(stack: SmallStack, moment:
     stack.deploy(wanted)
     assert running_of(stack, "web") == ["2"]
     assert newest(stack)["status"] == "done"
+
+
+def test_the_way_back_replaces_first_what_has_to_be_replaced_in_place(stack: SmallStack) -> None:
+    """As with the password of Redis: those that need it get healthy only when it has its old one again."""
+
+    stack.deploy(with_volume("1"))
+    # It is the last to move, and both others have moved by then.
+    wanted = with_volume("2", needs={"db": [], "web": ["db"], "worker": ["web"]})
+    stack.docker.by_image[image_of("worker", "2")] = Behaviour(healthy_after=None)
+    beside: dict[str, list[str]] = {}
+
+    def look(words: list[str]) -> None:
+        if "--scale" in words:
+            beside[words[-1]] = running_of(stack, "db")
+
+    stack.docker.before = look
+    failing(stack, wanted)
+    # Forward it was on 2 by then, and on the way back on 1.
+    assert beside == {"worker": ["2"], "web": ["1"]}
+    assert stack.docker.running() == ONE
+    assert "not moved back" not in events(stack)
+
+
+def test_where_nothing_can_be_put_back_in_place_nothing_is_started_beside(stack: SmallStack) -> None:
+    stack.deploy(with_volume("1"))
+    wanted = with_volume("2", needs={"db": [], "web": ["db"], "worker": ["web"]})
+    stack.docker.by_image[image_of("worker", "2")] = Behaviour(healthy_after=None)
+    # The old one has worked until now.
+    stack.docker.before = lambda words: (
+        stack.docker.by_image.update({image_of("db"): Behaviour(healthy_after=None)}) if "--scale" in words else None
+    )
+    failing(stack, wanted)
+    assert "not put back in place" in events(stack)
+    assert not [words for words in stack.docker.words("--scale") if "web=2" in words][1:]
+    assert stack.docker.running() == ONE
+
+
+def test_who_needs_what_changed_is_not_touched_by_that(stack: SmallStack) -> None:
+    stack.deploy(make_wanted(**FIRST))
+    before = {item.service: item.id for item in stack.docker.containers.values()}
+    stack.deploy(make_wanted(images={"db": image_of("db", "2")}, **FIRST))
+    after = {item.service: item.id for item in stack.docker.containers.values()}
+    assert {name for name in NEEDS if before[name] != after[name]} == {"db"}
+
+
+def test_the_way_back_starts_first_what_is_not_there(stack: SmallStack) -> None:
+    """The new release has no db any more. Those that go back to needing it would not get healthy without it."""
+    stack.deploy(make_wanted(**FIRST))
+    stack.docker.by_image[image_of("web", "2")] = Behaviour(exits_after=40.0)
+    beside: dict[str, list[str]] = {}
+
+    def look(words: list[str]) -> None:
+        if "--scale" in words:
+            beside[words[-1]] = running_of(stack, "db")
+
+    stack.docker.before = look
+    wanted = make_wanted("2", needs={"web": [], "worker": []}, bake=60, **FIRST)
+    assert "web stopped" in str(failing(stack, wanted))
+    assert beside["worker"] == ["1"]
+    assert stack.docker.running() == ONE
+    assert "not moved back" not in events(stack)

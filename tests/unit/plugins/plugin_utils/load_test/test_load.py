@@ -51,12 +51,12 @@ def test_missions_that_are_all_good(run: Any, orchestrator: Orchestrator) -> Non
 
 
 def test_the_missions_are_under_way_at_the_same_time(run: Any, orchestrator: Orchestrator) -> None:
-    orchestrator.plan_delay = 0.3
+    orchestrator.plan_delay = 1.0
     orchestrator.looks_until_end = 1
     code, report, said = run("missions", orchestrator.url)
     assert code == 0, said
-    # One after the other would be 3 seconds.
-    assert report["seconds"] < 2.5
+    # One after the other would be 10 seconds.
+    assert report["seconds"] < 8
 
 
 def test_missions_that_share_an_id(run: Any, orchestrator: Orchestrator) -> None:
@@ -82,29 +82,32 @@ def test_missions_that_never_end(run: Any, orchestrator: Orchestrator) -> None:
 
 
 def test_slow_plans_are_not_hidden_by_quick_looks(run: Any, orchestrator: Orchestrator) -> None:
-    orchestrator.plan_delay = 0.3
-    code, report, said = run("missions", orchestrator.url, "--missions", "2", "--p95", "200")
+    orchestrator.plan_delay = 1.5
+    code, report, said = run("missions", orchestrator.url, "--missions", "2", "--p95", "1000")
     assert (code, rules(report)) == (1, ["p95"])
     assert "POST /plan: the 95th percentile is" in said
-    assert "less than 200 ms is wanted" in said
+    assert "less than 1000 ms is wanted" in said
 
 
 def test_requests_that_fail(run: Any, orchestrator: Orchestrator) -> None:
-    orchestrator.fails_every = 10
-    words = ("http", f"{orchestrator.url}/health", "--users", "2", "--rate", "40", "--seconds", "1")
+    orchestrator.fails_every, orchestrator.delay = 3, 0.02
+    # Without a rate: one that a busy machine does not reach is a point of its own.
+    words = ("http", f"{orchestrator.url}/health", "--users", "2", "--seconds", "1")
     code, report, said = run(*words)
     assert (code, rules(report)) == (1, ["errors"])
     failed = report["requests"][0]["errors"]
-    assert failed >= 3
+    # Each one, whatever the machine managed in that time.
+    assert failed == len(orchestrator.asked) // 3 > 0
     assert report["errors"] == [{"name": "GET /health", "what": "status 503", "count": failed}]
     assert f"{failed} x GET /health: status 503." in said
-    assert run(*words, "--errors", "50")[0] == 0
+    assert run(*words, "--errors", "1000")[0] == 0
 
 
 def test_the_rate_is_kept(run: Any, orchestrator: Orchestrator) -> None:
-    code, report, _said = run("http", f"{orchestrator.url}/a?b=c", "--users", "5", "--rate", "20", "--seconds", "2")
+    # A user has a second for each request: a machine that stands still for a moment loses none.
+    code, report, _said = run("http", f"{orchestrator.url}/a?b=c", "--users", "5", "--rate", "5", "--seconds", "3")
     assert code == 0
-    assert 36 <= report["requests"][0]["count"] <= 46
+    assert 14 <= report["requests"][0]["count"] <= 20
     assert {path for _method, path, _body in orchestrator.asked} == {"/a?b=c"}
 
 
@@ -117,12 +120,12 @@ def test_a_rate_that_is_not_reached(run: Any, orchestrator: Orchestrator) -> Non
 
 def test_a_redirect_is_no_answer(run: Any, orchestrator: Orchestrator) -> None:
     orchestrator.redirect = True
-    code, report, _said = run("http", orchestrator.url, "--users", "1", "--rate", "5", "--seconds", "1")
+    code, report, _said = run("http", orchestrator.url, "--users", "1", "--rate", "1", "--seconds", "2")
     assert (code, rules(report), report["errors"][0]["what"]) == (1, ["errors"], "status 302")
 
 
 def test_nobody_answers(run: Any, orchestrator: Orchestrator) -> None:
-    code, report, said = run("http", "http://127.0.0.1:9", "--users", "1", "--rate", "5", "--seconds", "1")
+    code, report, said = run("http", "http://127.0.0.1:9", "--users", "1", "--rate", "1", "--seconds", "2")
     assert (code, rules(report)) == (1, ["errors"])
     assert "no answer: [Errno 111] Connection refused" in said
 

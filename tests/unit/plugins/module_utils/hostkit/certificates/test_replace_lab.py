@@ -11,7 +11,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certifica
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.caddy import CaddyError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.command import CommandResult
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.edge.bridge import first_certificate, served
-from fakes.acme_lab import AcmeLab, acme_lab, can_connect, missing, wait_until
+from fakes.acme_lab import AcmeLab, acme_lab, missing
 from fakes.certificates import want
 
 pytestmark = [
@@ -31,7 +31,6 @@ class Restarts(list[str]):
         self.append("restart")
         self.lab.stop("caddy")
         self.lab.start_caddy()
-        wait_until(lambda: can_connect(self.lab.ports["https"]))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,8 @@ def test_certificate_and_key_are_new_and_served_and_the_account_is_the_same(
     assert [path.read_bytes() for path in stored(lab, WWW)] == before[WWW]
     assert accounts(lab) == known
     assert restarts == ["restart"]
-    wait_until(lambda: served(APP, port=lab.ports["https"]) == first_certificate(certificate))
+    # Whoever is told "replaced" gets it: nothing is waited for here.
+    assert served(APP, port=lab.ports["https"]) == first_certificate(certificate)
     # Nothing is left beside it.
     assert sorted(path.name for path in certificate.parents[1].iterdir()) == [APP, WWW]
 
@@ -110,6 +110,14 @@ def test_a_place_that_cannot_be_written_is_named_and_the_old_one_stays(lab: Acme
     with pytest.raises(CaddyError, match=r"cannot be put into .*No such file.* Fix: "):
         replace.put_in_place(lab.caddy(), relative, tmp_path)
     assert stored(lab, APP)[0].read_bytes() == before
+
+
+def test_a_certificate_that_is_not_served_in_time_is_told(lab: AcmeLab) -> None:
+    port = lab.ports["https"]
+    before = served(APP, port=port)
+    assert before
+    with pytest.raises(CaddyError, match=rf"certificate of {APP} is there, and caddy.* does not serve it .* Fix: "):
+        replace.wait_until_served({APP: before}, port, within=0.3)
 
 
 def test_a_caddy_that_does_not_start_again_is_told() -> None:

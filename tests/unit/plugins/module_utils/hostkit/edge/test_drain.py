@@ -121,6 +121,32 @@ def test_drained_and_undrained(host: layout.Paths, capsys: pytest.CaptureFixture
     assert not host.at(layout.DRAINED).exists()
 
 
+def test_an_update_lifts_its_own_drain_only(host: layout.Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    marker = host.at(layout.DRAINED)
+    assert cli.main(["edge", "drain", "--for-update"]) == 0
+    assert marker.exists()
+    assert cli.main(["edge", "undrain", "--for-update"]) == 0
+    assert not marker.exists()
+    # An operator has drained it: before the update, or in the middle of it.
+    for words in (["drain"], ["drain", "--for-update"]), (["drain", "--for-update"], ["drain"]):
+        for word in words:
+            assert cli.main(["edge", *word]) == 0
+        capsys.readouterr()
+        assert cli.main(["edge", "undrain", "--for-update"]) == 0
+        assert "drained by hand, and stays so. Next: hypercode edge undrain" in capsys.readouterr().out
+        assert marker.exists()
+        assert cli.main(["edge", "undrain"]) == 0
+        assert not marker.exists()
+
+
+def test_a_host_that_was_drained_by_hand_is_not_waited_for(host: layout.Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(command.time, "sleep", waited.append)
+    cli.main(["edge", "drain"])
+    cli.main(["edge", "drain", "--for-update", "--wait", "15"])
+    assert 15 not in waited
+
+
 def test_a_host_that_nobody_asks_is_not_drained(host: layout.Paths, capsys: pytest.CaptureFixture[str]) -> None:
     host.at(layout.MANIFEST).write_text(json.dumps({"health_path": ""}))
     assert cli.main(["edge", "drain"]) == 1

@@ -163,9 +163,10 @@ def test_45_services_take_less_than_a_second(report: Audit) -> None:
         "volumes": {f"data-{number}": {} for number in range(45)},
     }
     text = yaml.safe_dump(data)
-    start = time.monotonic()
+    # Of this processor, whatever else the machine does.
+    start = time.process_time()
     found = report(text, secret_names=["REDIS_PASSWORD"]).findings
-    assert time.monotonic() - start < 1.0
+    assert time.process_time() - start < 1.0
     by_rule = {rule: [f for f in found if f.rule == rule] for rule in {f.rule for f in found}}
     assert len(by_rule["port-published-everywhere"]) == 45
     assert len(by_rule["container-name"]) == 45
@@ -183,9 +184,10 @@ def test_a_huge_value_is_judged_in_time(report: Audit, word: str) -> None:
     service["environment"] = {"A_URL": value, "A_TOKEN": value}
     # JSON is YAML, and much faster to write.
     text = json.dumps({"services": {"web": service, "celery": {"image": "c:1"}}})
-    start = time.monotonic()
+    # Of this processor, whatever else the machine does.
+    start = time.process_time()
     found = report(text).findings
-    assert time.monotonic() - start < 3.0
+    assert time.process_time() - start < 3.0
     assert "limits-missing" in {finding.rule for finding in found}
 
 

@@ -1,4 +1,4 @@
-"""Going back while the registry is gone and everything was pruned; and hooks. Comes after the story of the updates."""
+"""Going back while the registry is gone and everything was pruned; and hooks."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from checks import playbook, stack
-from checks.web import Load, Site
+from checks.updated import Updated, nothing_failed, told
 from testbed import images, registry
 from testbed.hosts import Bed
 from testbed.shell import docker
 
-BED = Bed(
-    "molecule-rolling_update", playbook.ROOT / ".cache" / "testbed" / "molecule-rolling_update", "molecule", "docker"
-)
-SITE = Site(BED.address(0), "app.test")
-MIRROR = f"{BED.registry}/sandbox"
+BED = Bed("molecule-rollback", playbook.ROOT / ".cache" / "testbed" / "molecule-rollback", "molecule", "docker")
+APP = Updated(BED)
 KEEPERS = "docker ps --all --quiet --filter label=hypercode.purpose=keep-image"
 
 
@@ -46,17 +42,17 @@ def pushed() -> Iterator[None]:
     folder = registry.trust(BED)
     for tag in ("five", "six"):
         made = docker("create", images.app_base(), "true")
-        docker("commit", "--change", f"LABEL version={tag}", made, f"{MIRROR}/base:{tag}")
+        docker("commit", "--change", f"LABEL version={tag}", made, f"{APP.mirror}/base:{tag}")
         docker("rm", made)
-        docker("--config", str(folder), "push", "--quiet", f"{MIRROR}/base:{tag}")
-        docker("rmi", f"{MIRROR}/base:{tag}")
+        docker("--config", str(folder), "push", "--quiet", f"{APP.mirror}/base:{tag}")
+        docker("rmi", f"{APP.mirror}/base:{tag}")
     yield
     docker("start", BED.container("registry"))
 
 
 def update(inventory: Path, tag: str, version: str, **more: Any) -> playbook.Outcome:
     variables = {
-        "stack_environment": {"MIRROR": MIRROR, "VERSION": version},
+        "stack_environment": {"MIRROR": APP.mirror, "VERSION": version},
         "stack_version": version,
         "stack_images": {"app": {"tag": tag}},
         "stack_min_healthy": 3,
@@ -66,48 +62,30 @@ def update(inventory: Path, tag: str, version: str, **more: Any) -> playbook.Out
     return playbook.play("--tags", "stack", "--extra-vars", json.dumps(variables), inventory=inventory)
 
 
-def version() -> str:
-    return SITE.get("/").headers["x-version"]
-
-
-def app(host: Any) -> list[str]:
-    words = "docker ps --all --no-trunc --format '{{.ID}}' --filter label=com.docker.compose.service=app"
-    return stack.root(host, words).split()
-
-
 def is_here(host: Any, tag: str) -> bool:
     found = stack.root(host, "docker image ls --all --no-trunc --format '{{.ID}}' --filter label=version=" + tag)
     return bool(found.split())
-
-
-@contextmanager
-def asked() -> Iterator[dict[str, Load]]:
-    loads = {"kept": Load(SITE, rate=100, keep=True), "fresh": Load(SITE, rate=30, workers=4)}
-    with loads["kept"].running(), loads["fresh"].running():
-        time.sleep(1)
-        yield loads
-        time.sleep(1)
 
 
 def test_hooks_run_around_an_update(host, inventory):
     # In place, which is quicker: what is to come is one release more on the host.
     done = update(inventory, "five", "5", stack_start_first=False)
     assert done.code == 0, done.output
-    done = update(inventory, "six", "6", stack_start_first=True, stack_hooks=HOOKS)
+    done = update(inventory, "six", "6", stack_hooks=HOOKS)
     assert done.code == 0, done.output
     said = "cat /var/lib/hypercode/rollout/evidence/$(basename $(readlink /opt/hypercode/current))/hook-*.txt"
     assert "migrated for 6\n" in stack.root(host, said)
-    assert len(app(host)) == 1
+    assert len(APP.containers(host)) == 1
 
 
 def test_a_hook_that_fails_stops_it_with_nothing_touched(host, inventory):
-    before = app(host)
+    before = APP.containers(host)
     bad = {"before_rollout": [hook("import sys; sys.exit('no table of that name')")]}
-    done = update(inventory, "five", "7", stack_start_first=True, stack_hooks=bad)
+    done = update(inventory, "five", "7", stack_hooks=bad)
     assert done.code != 0
     assert "The before_rollout hook of app failed: no table of that name" in done.output, done.output
     assert "No service was touched" in done.output
-    assert (app(host), version()) == (before, "6")
+    assert (APP.containers(host), APP.version()) == (before, "6")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +100,7 @@ def test_a_hook_that_fails_stops_it_with_nothing_touched(host, inventory):
 )
 def test_what_was_in_use_survives_pruning(host, figure, command):
     # Another name for it: pruning may take one of the two.
-    stack.root(host, f"docker tag {MIRROR}/base:five kept/other:1", ok=False)
+    stack.root(host, f"docker tag {APP.mirror}/base:five kept/other:1", ok=False)
     with host.sudo():
         done = host.run(command)
     figure(f"{command} as root", f"exit code {done.rc}; {' '.join((done.stderr or done.stdout).split())[-200:]}")
@@ -133,20 +111,19 @@ def test_what_was_in_use_survives_pruning(host, figure, command):
 def test_back_under_load_without_a_registry(host, inventory, figure):
     docker("stop", "--time", "1", BED.container("registry"))
     began = time.monotonic()
-    with asked() as loads:
+    with APP.asked(slow=False) as loads:
         done = playbook.play("-e", "rollback_to=5", inventory=inventory, playbook="playbooks/rollback.yml")
         took = time.monotonic() - began
     assert done.code == 0, done.output
-    told = "; ".join(f"{name} {load.sent}: {len(load.failures)} failed" for name, load in loads.items())
-    figure("requests through a rollback without a registry", f"in {took:.0f} s, {told}")
-    assert {name: (load.kinds, load.again) for name, load in loads.items()} == dict.fromkeys(loads, ({}, 0))
-    assert (version(), len(app(host))) == ("5", 1)
+    figure("requests through a rollback without a registry", f"in {took:.0f} s, {told(loads)}")
+    nothing_failed(loads)
+    assert (APP.version(), len(APP.containers(host))) == ("5", 1)
     assert re.search(r"web1 is on version 5 \(release \S+; back to release", " ".join(done.output.split())), done.output
     said = "cat /var/lib/hypercode/rollout/evidence/*/hook-before_rollback-*.txt"
     assert "migrated back from 6\n" in stack.root(host, said)
-    now = app(host)
+    now = APP.containers(host)
     assert "nothing to do" in stack.root(host, "hypercode rollout back 5")
-    assert app(host) == now
+    assert APP.containers(host) == now
 
 
 def test_how_far_it_goes(host, figure):
@@ -154,13 +131,13 @@ def test_how_far_it_goes(host, figure):
     stack.root(host, "DOCKER_CONFIG=/nowhere docker system prune --all --force")
     assert not stack.root(host, KEEPERS).split()
     assert not is_here(host, "six")
-    before = app(host)
+    before = APP.containers(host)
     with host.sudo():
         done = host.run("hypercode rollout back 6")
     assert done.rc == 1
     figure("going back to an image that is gone, without a registry", done.stderr.strip()[-300:])
     assert "somebody removed it" in done.stderr
-    assert (app(host), version()) == (before, "5")
+    assert (APP.containers(host), APP.version()) == (before, "5")
     docker("start", BED.container("registry"))
     listed = stack.root(host, "hypercode rollout list")
     assert re.search(r"^\S+\s+5\s+in use", listed, re.MULTILINE), listed
