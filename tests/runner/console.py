@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import sys
 import threading
@@ -13,11 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
 
-from .outcome import EVIDENCE_LINES, Outcome, evidence, plain
+from .outcome import EVIDENCE_LINES, LINE_WIDTH, Outcome, evidence, plain
 
 HEARTBEAT = 60.0
 NAME_WIDTH = 20
 MIN_LINES = 8
+# FAILED ../tests/test_x.py::test_y - AssertionError: ...
+_FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) \S+::")
 RED, GREEN, RESET = "\x1b[31m", "\x1b[32m", "\x1b[0m"
 
 
@@ -129,7 +132,16 @@ class Console:
         self._say(text)
 
     def total(self, outcome: Outcome) -> None:
-        """The very last line, for people and for tools alike: never coloured."""
+        """What failed, once more, and the very last line, for people and for tools alike: never coloured.
+
+        Who reads only the end of a long log sees what to look for.
+        """
+        if outcome.problems:
+            self._say("\nWhat failed:")
+        for problem in outcome.problems:
+            self._say(f"  {problem.name}")
+            for line in [line for line in problem.lines if _FAILED_TEST.match(line)][:MIN_LINES]:
+                self._say(f"    {line[:LINE_WIDTH]}")
         self._say(f"\n{outcome.line()}")
 
     def clear(self) -> None:

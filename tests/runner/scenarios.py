@@ -133,8 +133,8 @@ def run_one(context: Context, name: str, lane: str = FIRST) -> Outcome:
     code = context.run(
         [context.tool("molecule"), "test", *options, *(["--destroy=never"] if context.keep else [])],
         log,
-        # Why a test was skipped is worth a line.
-        env={"PYTEST_ADDOPTS": "-rs --color=no", hosts.RANGE_VARIABLE: lane},
+        # Why a test was skipped is worth a line, and so is which one takes long.
+        env={"PYTEST_ADDOPTS": "-rs --color=no --durations=6", hosts.RANGE_VARIABLE: lane},
         timeout=TIMEOUT,
     )
     outcome = judge(name, read_lines(log), code)

@@ -109,6 +109,20 @@ def test_the_last_line_is_the_sum_and_nothing_else() -> None:
     assert outcome.line() == "2 passed, 0 failed, 1 skipped"
 
 
+def test_what_failed_stands_at_the_end_once_more() -> None:
+    out = Terminal()
+    outcome = Outcome(passed=2)
+    outcome.fail(
+        "scenario dns, step verify", ["noise", "FAILED ../test_dns.py::test_zone[a b] - AssertionError: no", "more"]
+    )
+    outcome.fail("lint: ruff", ["a.py:1:1: E501"])
+    console(out).total(outcome)
+    assert plain(out.getvalue().replace("\n", "|")) == (
+        "|What failed:|  scenario dns, step verify|    FAILED ../test_dns.py::test_zone[a b] - AssertionError: no"
+        "|  lint: ruff||2 passed, 2 failed|"
+    )
+
+
 def test_skips_with_the_same_reason_are_one_line() -> None:
     outcome = Outcome(skipped=[("a", "no engine"), ("b", "no engine"), ("c", "too slow")])
     assert outcome.skip_lines() == ["a and 1 more: no engine", "c: too slow"]
