@@ -30,7 +30,8 @@ def ready(context: Context, first: str = "", *, apart_from: str = "") -> Iterato
         for name in (name.removeprefix("molecule-") for name in running if name != f"molecule-{first}"):
             raise PartError(
                 f"The hosts of the scenario {name} are running, and hold the addresses that every scenario needs.\n"
-                f"Fix: when nobody needs them any more, where they were made: .venv/bin/molecule destroy -s {name}"
+                "Fix: when nobody needs them any more, where they were made: "
+                f". .venv/bin/activate && molecule destroy -s {name}"
             )
         yield
         context.console.clear()

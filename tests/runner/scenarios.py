@@ -147,7 +147,9 @@ def run_one(context: Context, name: str, lane: str = FIRST) -> Outcome:
             context.console.finish(left)
             outcome.add(left)
     elif context.keep:
-        context.console.say(f"  The hosts of {name} are kept. To remove them: .venv/bin/molecule destroy -s {name}")
+        context.console.say(
+            f"  The hosts of {name} are kept. To remove them: . .venv/bin/activate && molecule destroy -s {name}"
+        )
     return outcome
 
 

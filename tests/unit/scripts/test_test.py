@@ -268,7 +268,7 @@ class TestScenarios:
         run(bench.context(children, ("update",), keep=True))
         assert len(children.commands) == 1
         assert "--destroy=never" in children.commands[0]
-        assert "To remove them: .venv/bin/molecule destroy -s update" in bench.out.getvalue()
+        assert "To remove them: . .venv/bin/activate && molecule destroy -s update" in bench.out.getvalue()
 
     def test_the_engine_stops_after_an_interrupt_too(self, bench: Bench) -> None:
         def interrupt(words: list[str]) -> tuple[int, str]:
