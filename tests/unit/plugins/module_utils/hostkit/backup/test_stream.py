@@ -97,7 +97,8 @@ def test_a_repository_that_is_away_gets_all_of_it_later(host: BackupHost, runnin
     host.add_repository("far")
     running.anew()
     running.until(lambda: running.base() and running.base("far"))
-    away, place = tmp_path / "away", tmp_path / "repository-far"
+    # Not the folder: restic would begin one of its own there, and it could not come back.
+    away, place = tmp_path / "away", tmp_path / "repository-far" / "config"
     place.rename(away)
     running.sql("INSERT INTO account VALUES (4000, 0)")
     running.until_shipped()
