@@ -9,16 +9,26 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.finding import ERROR, read_findings
 from ansible_collections.hypercode.deploy.plugins.plugin_utils.role_specs import SECRET_NAME
 
 RULE = {
-    "that": {"type": "bool", "required": True},
     "name": {"type": "str", "required": True},
-    "message": {"type": "str", "required": True},
-    "fix": {"type": "str", "required": True},
+    "that": {"type": "bool"},
+    "message": {"type": "str"},
+    "fix": {"type": "str"},
+    "findings": {"type": "list", "elements": "dict"},
 }
 SPEC = {
-    "rules": {"type": "list", "elements": "dict", "required": True, "options": RULE},
+    "rules": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": RULE,
+        "required_together": [("that", "message", "fix")],
+        "required_one_of": [("that", "findings")],
+        "mutually_exclusive": [("that", "findings")],
+    },
     "fail_on_findings": {"type": "bool", "default": False},
 }
 
@@ -38,20 +48,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return [_evaluated(rule, templar) for rule in value]
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return a finding for each rule that does not hold, or that cannot be judged."""
+        """Return a finding for each rule that does not hold, or that cannot be judged, and those that a rule brings."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(argument_spec=SPEC)
         findings: list[dict[str, str]] = []
         for rule in options["rules"]:
+            if rule["findings"] is not None:
+                findings += [finding.as_dict() for finding in read_findings(rule["findings"])]
+                continue
             texts = {key: rule[key] for key in ("name", "message", "fix")}
-            finding = {"rule": "setting", "severity": "error", **texts}
+            finding = {"rule": "setting", "severity": ERROR, **texts}
             # What keeps one rule about a setting from being judged keeps its neighbours from it too.
             if not rule["that"] and finding not in findings:
                 findings.append(finding)
         result.update(changed=False, findings=findings)
-        if findings and options["fail_on_findings"]:
-            wrong = "1 setting is wrong" if len(findings) == 1 else f"{len(findings)} settings are wrong"
-            result.update(failed=True, msg=f"{wrong}. Nothing was changed.")
+        wrong = sum(finding["severity"] == ERROR for finding in findings)
+        if wrong and options["fail_on_findings"]:
+            what = "1 setting is wrong" if wrong == 1 else f"{wrong} settings are wrong"
+            result.update(failed=True, msg=f"{what}. Nothing was changed.")
         return result
 
 

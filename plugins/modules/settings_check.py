@@ -12,6 +12,7 @@ author: The hypercode.deploy authors (@hypercode)
 description:
   - Collects a finding for each rule that does not hold, so that all are seen at once.
   - A rule that cannot be evaluated, since a variable has the wrong type or is not set, is a finding as well.
+  - Where no single rule can say it, such as of each entry in a list, a filter can give findings of its own.
   - Runs on the controller and connects to nothing.
 attributes:
   check_mode:
@@ -30,24 +31,27 @@ options:
     elements: dict
     required: true
     suboptions:
-      that:
-        description: Whether the rule holds.
-        type: bool
-        required: true
       name:
         description: The setting that it is about.
         type: str
         required: true
+      that:
+        description: Whether the rule holds. Needs O(rules[].message) and O(rules[].fix).
+        type: bool
       message:
         description: What is wrong, and where.
         type: str
-        required: true
       fix:
         description: What to do next.
         type: str
-        required: true
+      findings:
+        description: Findings instead of a rule, as a filter gives them. None where all is right.
+        type: list
+        elements: dict
   fail_on_findings:
-    description: Fail when a rule does not hold. Switch it off where the findings are reported together with others.
+    description:
+      - Fail when a rule does not hold. A finding that is a warning does not count.
+      - Switch it off where the findings are reported together with others.
     type: bool
     default: false
 """

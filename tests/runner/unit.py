@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -42,13 +43,31 @@ TOOLS = {
     "redis-server": "redis-server",
     "pg_dump": "postgresql",
     "prometheus": "prometheus",
+    **{
+        f"prometheus-{name}-exporter": f"prometheus-{name}-exporter"
+        for name in ("node", "redis", "postgres", "blackbox")
+    },
 }
 
 
+# Debian 12 has one that takes no secret of every kind from a file.
+ALERTMANAGER = ("prometheus-alertmanager", (0, 28), "trixie")
+
+
 def install_tools() -> None:
-    missing = [package for command, package in TOOLS.items() if not shutil.which(command)]
-    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        engine.install(missing)
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    engine.install([package for command, package in TOOLS.items() if not shutil.which(command)])
+    package, oldest, suite = ALERTMANAGER
+    if version_of(package) < oldest:
+        engine.install_from(suite, package)
+
+
+def version_of(package: str) -> tuple[int, ...]:
+    """The version of a Debian package that is installed, empty without it."""
+    command = ["dpkg-query", "--show", "--showformat=${Version}", package]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return tuple(int(part) for part in re.findall(r"\d+", said.partition(":")[2] or said)[:2])
 
 
 def run(context: Context) -> Outcome:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -67,6 +69,38 @@ def install(missing: Sequence[str]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         run(["apt-get", "update", "-qq"], env=env)
         run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], env=env)
+
+
+def install_from(suite: str, package: str) -> None:
+    """Install a package of another release of Debian, from the machine's own mirror.
+
+    Its list of sources stays as it is. A machine that is no Debian gets the one of its own release.
+    """
+    release = platform.freedesktop_os_release()
+    own = release.get("VERSION_CODENAME", "")
+    if os.geteuid() != 0 or release["ID"] != "debian" or own == suite:
+        install([package])
+        return
+    listed = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"])
+    mirrors = [line.split()[0] for line in listed.stdout.splitlines() if line.split()[1:] == [own, "main"]]
+    if not mirrors:
+        raise TestbedError(
+            f"The machine's list of sources has no mirror. Install {package} of Debian {suite} yourself."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        # Who fetches is another user.
+        Path(folder).chmod(0o755)
+        lists, sources = Path(folder) / "lists", Path(folder) / "sources.list"
+        (lists / "partial").mkdir(parents=True)
+        sources.write_text(f"deb {mirrors[0]} {suite} main\n")
+        settings = {"Dir::Etc::SourceList": sources, "Dir::Etc::SourceParts": os.devnull, "Dir::State::Lists": lists}
+        options = [f"-o{name}={value}" for name, value in settings.items()]
+        # The cache of what there is belongs to the machine's own sources.
+        options += ["-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache=", "-qq"]
+        with step(f"Fetching {package} of Debian {suite}"):
+            run(["apt-get", *options, "update"])
+            run(["apt-get", *options, "download", package], cwd=Path(folder))
+        install([str(path) for path in Path(folder).glob("*.deb")])
 
 
 def start() -> None:

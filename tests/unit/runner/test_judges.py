@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,11 @@ class TestScenarios:
         assert scenarios.chosen(tmp_path, ["update"]) == ["update"]
         with pytest.raises(PartError, match=r"no scenario nope\. There is: default, update"):
             scenarios.chosen(tmp_path, ["nope"])
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-query"), reason="dpkg is not installed")
+def test_the_version_of_a_package_is_known() -> None:
+    assert (1, 0) < unit.version_of("dpkg") < (2, 0)
+    # What is not there is older than anything.
+    assert unit.version_of("no-such-package") == ()
+    assert unit.version_of("no-such-package") < unit.ALERTMANAGER[1]

@@ -110,10 +110,39 @@ def test_a_reason_that_may_hold_a_secret_is_not_shown() -> None:
     assert "CANARY" not in str(finding)
 
 
+WARNING = {"rule": "r", "severity": "warning", "name": "web_users", "message": "Nobody.", "fix": "Name one."}
+
+
+def test_a_rule_may_bring_findings_of_its_own_in_their_place() -> None:
+    rules = [SIZE, {"name": "web_users", "findings": "{{ web_found }}"}, {**SIZE, "message": "Again."}]
+    found = check(
+        rules, {"web_size": "x", "web_found": [WARNING, WARNING | {"severity": "error"}]}, fail_on_findings=True
+    )
+    wanted = ["web_size is 'x', which is no size.", "Nobody.", "Nobody.", "Again."]
+    assert [finding["message"] for finding in found["findings"]] == wanted
+    assert found["findings"][1] == WARNING
+    # The warning is none of them.
+    assert found["msg"] == "3 settings are wrong. Nothing was changed."
+    assert not check([{"name": "web_users", "findings": []}])["findings"]
+
+
+def test_a_warning_alone_is_no_failure() -> None:
+    found = check([{"name": "web_users", "findings": [WARNING]}], fail_on_findings=True)
+    assert (found["findings"], found.get("failed")) == ([WARNING], None)
+
+
+def test_findings_that_cannot_be_had_do_not_hide_the_others() -> None:
+    (first, second) = check([{"name": "web_users", "findings": "{{ nope }}"}, SIZE], {"web_size": "x"})["findings"]
+    assert first["message"] == "web_users cannot be judged: 'nope' is undefined."
+    assert second["name"] == "web_size"
+
+
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
         ([{"that": True, "name": "x", "message": "m"}], "fix"),
+        ([{"name": "x"}], "one of the following is required: that, findings"),
+        ([{**SIZE, "findings": []}], "mutually exclusive"),
         ([{**SIZE, "that": "perhaps"}], "that"),
         ([{**SIZE, "taht": True}], "taht"),
         (["x"], "dictionary requested"),
