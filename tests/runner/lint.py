@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -31,7 +32,15 @@ SECRETS = "scripts/secrets"
 TYPED = {
     "plugins/": f"{COLLECTION}/",
     **dict.fromkeys(
-        ("molecule/shared/testbed/", "tests/runner/", "tests/benchmark/", "tests/hardening/", "scripts/"), ""
+        (
+            "dashboards/",
+            "molecule/shared/testbed/",
+            "tests/runner/",
+            "tests/benchmark/",
+            "tests/hardening/",
+            "scripts/",
+        ),
+        "",
     ),
 }
 
@@ -124,6 +133,7 @@ def checks(context: Context) -> list[Check]:
         Check("promtool check", partial(promtool, context, "check", f"{PROMETHEUS}/rules/*.yml")),
         Check("promtool test", partial(promtool, context, "test", "tests/promtool/*_test.yml")),
         Check("role-docs", partial(command, context, ["scripts/role_docs", "--check"])),
+        Check("dashboards", partial(command, context, [sys.executable, "-m", "dashboards", "--check"])),
         Check("audit-docs", partial(command, context, ["scripts/audit_docs", "--check"])),
         *(Check(name, partial(rule, context, function)) for name, function in rules.items()),
     ]

@@ -24,7 +24,10 @@ INDEXES = re.compile(
     re.IGNORECASE,
 )
 # A collection without these is not ours.
-NEEDED = {"README.md", "LICENSE", "playbooks/site.yml", "plugins/action/template_tree.py", "roles/stack/tasks/main.yml"}
+NEEDED = {
+    *("README.md", "LICENSE", "playbooks/site.yml", "plugins/action/template_tree.py", "roles/stack/tasks/main.yml"),
+    "roles/monitoring/files/grafana/dashboards/fleet.json",
+}
 # Without their mode bit they could not be typed as they stand in the documentation.
 COMMANDS = ("scripts", ".ci")
 
