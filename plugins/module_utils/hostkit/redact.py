@@ -20,7 +20,7 @@ class Redactor:
     """Replaces each value, as it stands and as it is written in JSON, in a URL or line by line, by ``***``."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        forms = {form for value in values for form in _forms(value) if len(form) >= SHORTEST}
+        forms = {form for value in values for form in forms_of(value) if len(form) >= SHORTEST}
         # The longest first: one value may be a part of another.
         ordered = sorted(forms, key=lambda form: (-len(form), form))
         self._pattern = re.compile("|".join(re.escape(form) for form in ordered)) if ordered else None
@@ -40,7 +40,8 @@ class Redactor:
         return self._pattern.sub(MASK, text) if self._pattern else text
 
 
-def _forms(value: str) -> Iterable[str]:
+def forms_of(value: str) -> Iterable[str]:
+    """The ways in which a value, and each of its longer lines, is written in JSON and in URLs."""
     for part in (value, *(line for line in value.splitlines() if len(line) >= 2 * SHORTEST)):
         yield part
         yield json.dumps(part)[1:-1]
