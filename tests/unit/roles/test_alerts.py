@@ -123,7 +123,7 @@ def test_a_range_is_long_enough_and_nothing_is_missed_that_may_be_away(expressio
     assert "absent" not in expression
     if "predict_linear" in expression:
         assert "tmpfs" in expression
-        assert "node_filesystem_readonly" in expression
+        assert "hypercode_host_filesystem_readonly" in expression
 
 
 @pytest.mark.parametrize("page", PAGES)

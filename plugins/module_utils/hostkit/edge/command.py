@@ -15,6 +15,7 @@ from .challenge import renew
 from .drain import drain, is_drained, undrain
 from .follow import Follower, docker_events
 from .layout import Paths
+from .metrics import Relay
 from .render import RETRY_SECONDS
 from .sync import read_manifest, sync
 
@@ -58,15 +59,21 @@ def _sync(_arguments: argparse.Namespace, host: Any) -> int:
     return 1 if synced.missing else 0
 
 
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
 def _follow(_arguments: argparse.Namespace, host: Any) -> int:
-    about = read_manifest(Paths())
+    paths = Paths()
+    about = read_manifest(paths)
     if about is None:
         print(NOTHING)
         return 1
+    Relay(paths, _say).start()
     Follower(
         lambda: sync(host.engine),
         lambda: docker_events(host.engine, str(about["project"])),
-        say=lambda text: print(text, flush=True),
+        say=_say,
     ).run()
     return 0
 

@@ -22,6 +22,8 @@ LOGS = "/var/log/caddy"
 LEGO = f"{DATA}/lego"
 BRIDGE = f"{DATA}/bridge"
 SOCKET = "/run/caddy/admin.socket"
+# Read by node_exporter.
+METRICS = "/var/lib/hypercode/metrics/edge.prom"
 USER = "caddy"
 # While it is there, a load balancer is told to send no more. In memory: a boot takes it away.
 DRAINED = "/run/hypercode-edge.drained"
@@ -116,9 +118,10 @@ WantedBy=multi-user.target
 
 
 def follow_unit() -> str:
-    """What tells Caddy where the containers are. It reads Docker's socket, as root, and listens nowhere."""
+    """What tells Caddy where the containers are, and writes down what it counts. As root, and it listens nowhere."""
     return f"""\
-# Tells Caddy where the containers are, at each change. Written by the role edge of hypercode.deploy.
+# Tells Caddy where the containers are, at each change, and writes down what it counts.
+# Written by the role edge of hypercode.deploy.
 [Unit]
 Description=Addresses of containers for the edge of hypercode.deploy
 After=docker.service {CADDY_UNIT}
@@ -132,6 +135,7 @@ CapabilityBoundingSet=CAP_DAC_OVERRIDE
 NoNewPrivileges=yes
 ProtectSystem=strict
 ReadWritePaths={UPSTREAMS} /run
+StateDirectory=hypercode/metrics
 ProtectHome=yes
 PrivateTmp=yes
 PrivateNetwork=yes

@@ -86,6 +86,8 @@ def _global(lines: Lines, settings: Settings, version: Version, bridges: Mapping
     if bridges:
         lines.add("auto_https ignore_loaded_certs")
     lines.open("servers")
+    # What it counts is read at the admin socket.
+    lines.add("metrics")
     lines.add("max_header_size 64KB")
     if settings.trusted_proxies and version >= _NEW:
         lines.add("trusted_proxies static", *settings.trusted_proxies)

@@ -19,6 +19,7 @@ from ..release import Paths as ReleasePaths
 from ..release import Store
 from .config import Config, Paths
 from .heal import Healer, judge
+from .host import ReleaseReader, host_lines
 from .journal import Journal
 from .listener import Event, Heard, Listener
 from .metrics import Myself, Sample, exposition
@@ -60,6 +61,7 @@ class Daemon:
         self.listener = Listener(self.engine, self.config.projects, lambda: int(self.clocks.wall() * 1e9))
         self.roster = Roster(self.engine, self.config.projects, root)
         self.wanted = WantedReader(self.store)
+        self.releases = ReleaseReader(self.store)
         self._edge = EdgePaths(root)
         self.tracks = read_tracks(self.paths.state)
         self.healer = Healer(self.engine, self.store, wake=self.listener.wake.set)
@@ -161,7 +163,8 @@ class Daemon:
             self.journal.errors,
             self._edge.at(DRAINED).exists(),
         )
-        self._write_metrics(exposition(samples, [(m["project"], m["service"]) for m in missing], myself))
+        more = [*host_lines(self.paths.root), *self.releases.lines()]
+        self._write_metrics(exposition(samples, [(m["project"], m["service"]) for m in missing], myself, more))
 
     def _check_clocks(self, wall: float, monotonic: float) -> list[dict[str, Any]]:
         last, self._last = self._last, (wall, monotonic)

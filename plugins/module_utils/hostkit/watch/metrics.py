@@ -87,8 +87,13 @@ _WATCH: Mapping[str, tuple[str, str]] = {
 }
 
 
-def exposition(samples: Sequence[Sample], missing: Sequence[tuple[str, str]], myself: Myself) -> bytes:
-    """The text of the file. `missing` are projects and services that should have a container and have none."""
+def exposition(
+    samples: Sequence[Sample], missing: Sequence[tuple[str, str]], myself: Myself, more: Sequence[str] = ()
+) -> bytes:
+    """The text of the file. `missing` are projects and services that should have a container and have none.
+
+    `more` are lines about what is no container.
+    """
     # By the labels: two of the same would spoil the file.
     labelled = {_labels(sample.facts.labels): _values(sample) for sample in samples}
     absent = [_labels({"project": project, "service": service, "container": ""}) for project, service in missing]
@@ -105,6 +110,7 @@ def exposition(samples: Sequence[Sample], missing: Sequence[tuple[str, str]], my
         lines.append(f"{WATCH}_{name} {own[name]}")
     lines += head(DRAINED, "1 while the edge is drained: it answers 503 to load balancers on purpose.", "gauge")
     lines.append(f"{DRAINED} {int(myself.drained)}")
+    lines += more
     return ("\n".join(lines) + "\n").encode()
 
 

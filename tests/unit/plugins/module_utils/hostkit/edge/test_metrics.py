@@ -58,7 +58,7 @@ class Edge:
         text = render.caddyfile(found, self.version)
         ports = f"http_port {self.http}\n\thttps_port {self.https}\n\tstorage file_system {folder}/data"
         text = re.sub(r"admin unix/\S+", f"admin 127.0.0.1:{self.admin}\n\t{ports}", text)
-        (folder / "Caddyfile").write_text(text.replace("\tservers {", "\tservers {\n\t\tmetrics", 1))
+        (folder / "Caddyfile").write_text(text)
         (folder / "users.caddy").write_text("# nobody\n")
         (folder / "upstreams").mkdir()
         alive, away = (route.upstream for route in found.sites[0].routes)
