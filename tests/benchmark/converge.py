@@ -67,7 +67,12 @@ class Wish:
 
 # The usual way is not written down for these, so both leave them out: our run by this, the usual one by itself.
 LEFT_OUT = ("edge", "watch", "backup")
-SAME = ("--extra-vars", json.dumps({f"{role}_enabled": False for role in LEFT_OUT}))
+# That it is on decides which services the stack has, on both sides: only its own files are left out.
+TAGS_LEFT_OUT = ("monitoring",)
+SAME = (
+    *("--extra-vars", json.dumps({f"{role}_enabled": False for role in LEFT_OUT})),
+    *("--skip-tags", ",".join(TAGS_LEFT_OUT)),
+)
 
 
 def run(wish: Wish, player: Player) -> None:

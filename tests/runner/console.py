@@ -142,7 +142,9 @@ class Console:
             self._say(f"  {problem.name}")
             for line in [line for line in problem.lines if _FAILED_TEST.match(line)][:MIN_LINES]:
                 self._say(f"    {line[:LINE_WIDTH]}")
-        self._say(f"\n{outcome.line()}")
+        if outcome.skipped:
+            self._say(f"\n{len(outcome.skipped)} skipped, for the reasons above")
+        self._say(f"\n{outcome.passed} passed, {outcome.failed} failed")
 
     def clear(self) -> None:
         """Take the live line away, before someone else prints."""

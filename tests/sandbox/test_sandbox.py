@@ -126,7 +126,7 @@ def test_up_deploys_to_every_host_and_says_what_to_type():
     done = sandbox("up", "--hosts", "2")
     assert done.returncode == 0, done.stdout
     for host in ("web1", "web2"):
-        assert f"{host}: 17 of 17 services healthy" in done.stdout
+        assert f"{host}: 22 of 22 services healthy" in done.stdout
     assert "ansible-playbook site.yml -i inventories/sandbox" in done.stdout
 
 
@@ -153,12 +153,24 @@ def test_its_sites_answer_with_a_certificate_of_the_hosts_own_ca():
 def test_status_and_ssh():
     done = sandbox("status")
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("17 of 17 services healthy") == 2
+    assert done.stdout.count("22 of 22 services healthy") == 2
     done = sandbox("ssh", "web2", "hostname")
     assert done.stdout.strip() == "web2"
     wrong = sandbox("ssh", "web9", "true")
     assert wrong.returncode == 1
     assert "web1, web2" in wrong.stdout
+
+
+def test_prometheus_reaches_everybody_and_nobody_is_woken():
+    """Without a word about monitoring in the inventory."""
+    ask = "sudo docker exec $(sudo docker ps -q --filter label=com.docker.compose.service=prometheus)"
+    words = f"{ask} wget -q -O - http://127.0.0.1:9090/api/v1/targets"
+    found = json.loads(sandbox("ssh", "web1", words).stdout)["data"]["activeTargets"]
+    assert {target["health"] for target in found} == {"up"}, found
+    jobs = {target["labels"]["job"] for target in found}
+    assert jobs == {"prometheus", "alertmanager", "node", "postgres", "redis", "probe", "hypercode-core"}
+    fires = json.loads(sandbox("ssh", "web1", "sudo hypercode alerts --json").stdout)["alerts"]
+    assert [alert for alert in fires if alert["severity"] == "critical"] == []
 
 
 def play(*words: str) -> subprocess.CompletedProcess[str]:
@@ -204,7 +216,7 @@ def test_missions_under_load_find_the_ids_that_are_shared(tmp_path):
     assert "10 missions were given only" in done.stdout
     assert [point["rule"] for point in found["points"]] == ["ids"]
     assert [mission["status"] for mission in found["missions"]] == ["completed"] * 10
-    assert (found["way"], found["limits"]["held"], len(found["limits"]["services"])) == ("tunnel", True, 17)
+    assert (found["way"], found["limits"]["held"], len(found["limits"]["services"])) == ("tunnel", True, 22)
     services = {row["service"]: row for row in found["limits"]["services"]}
     assert 0 < services["crew-orchestrator"]["memory_peak_bytes"] < services["crew-orchestrator"]["memory_limit_bytes"]
 

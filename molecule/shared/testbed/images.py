@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from .monitors import MONITOR_LINES, MONITOR_PACKAGES, MONITORS
 from .shell import docker, run, step
 
 SOURCES = Path(__file__).resolve().parent.parent / "images"
@@ -62,6 +63,8 @@ DOCKERFILES: Mapping[str, tuple[str, ...]] = {
         'CMD ["python3", "/app/core.py"]',
     ),
     "grafana": (
+        # For the files that it is provisioned with.
+        with_packages("python3-yaml"),
         "COPY app/ /app/",
         "RUN mkdir -p /var/lib/grafana && chown 472:0 /var/lib/grafana && ln -s /app/grafana /usr/local/bin/grafana",
         "USER 472",
@@ -119,6 +122,7 @@ STAND_INS: Mapping[str, str] = {
     "crew-orchestrator": "orchestrator",
     "hypercode-core": "core",
 }
+MONITORING = tuple(MONITORS)
 INFRASTRUCTURE = ("postgres", "redis", "prometheus", "grafana", "jaeger", "ollama")
 VERSIONS = ("1.0.0", "1.1.0")
 # Further versions of single images: (image, version) -> more lines of the Dockerfile.
@@ -153,7 +157,9 @@ def missing(image: str) -> Iterator[bool]:
         yield not exists(image)
 
 
-def bootstrap(image: str, suite: str, packages: list[str], *, excludes: tuple[str, ...] = ()) -> None:
+def bootstrap(
+    image: str, suite: str, packages: list[str], *, excludes: tuple[str, ...] = (), python: bool = True
+) -> None:
     """Make a Debian root with mmdebstrap and import it. The mirror is the machine's own."""
     with tempfile.TemporaryDirectory() as folder:
         tar = Path(folder) / "root.tar"
@@ -165,7 +171,7 @@ def bootstrap(image: str, suite: str, packages: list[str], *, excludes: tuple[st
                 f"--include={','.join(packages)}",
                 *(f"--dpkgopt={option}" for option in DPKG_OPTIONS),
                 *(f"--dpkgopt=path-exclude={pattern}" for pattern in excludes),
-                f"--customize-hook={hook}",
+                *([f"--customize-hook={hook}"] if python else []),
                 suite,
                 tar,
             ]
@@ -272,6 +278,20 @@ def app_base() -> str:
     return image
 
 
+def monitor_name() -> str:
+    return f"{PREFIX}/monitor-root:{digest_of(MONITOR_PACKAGES, DPKG_OPTIONS, APP_EXCLUDES)}"
+
+
+def monitor_base() -> str:
+    """Make the root of the images that watch the others."""
+    image = monitor_name()
+    with missing(image) as wanted:
+        if wanted:
+            with step("Building the root of the images of Alertmanager and the exporters (once)"):
+                bootstrap(image, "trixie", list(MONITOR_PACKAGES), excludes=APP_EXCLUDES, python=False)
+    return image
+
+
 REGISTRY_LINES = (
     with_packages("docker-registry", "git"),
     "COPY registry/config.yml /etc/docker/registry/config.yml",
@@ -282,7 +302,17 @@ REGISTRY_LINES = (
 
 
 def registry_name() -> str:
-    parts = (app_name(), REGISTRY_LINES, DOCKERFILES, STAND_INS, VERSIONS, SPECIAL)
+    parts = (
+        app_name(),
+        monitor_name(),
+        MONITORS,
+        MONITOR_LINES,
+        REGISTRY_LINES,
+        DOCKERFILES,
+        STAND_INS,
+        VERSIONS,
+        SPECIAL,
+    )
     return f"{PREFIX}/registry-full:{digest_of(*parts, folders=(SOURCES,))}"
 
 
@@ -296,7 +326,9 @@ def registry_image() -> str:
 
 
 def _fill_registry(image: str) -> None:
-    base = app_base()
+    with ThreadPoolExecutor(WORKERS) as workers:
+        app, monitor = workers.submit(app_base), workers.submit(monitor_base)
+        base, monitors = app.result(), monitor.result()
     sources = image.rpartition(":")[2]
     empty = f"{PREFIX}/registry-empty:{sources}"
     seed = f"{PREFIX}-seed-{sources}"
@@ -306,20 +338,31 @@ def _fill_registry(image: str) -> None:
         docker("run", "--detach", "--name", seed, "--publish", "127.0.0.1::5000", empty)
         try:
             address = docker("port", seed, "5000/tcp").splitlines()[0]
-            push_all(address, base)
+            push_all(address, base, monitors)
             docker("stop", seed)
             docker("commit", seed, image)
         finally:
             docker("rm", "--force", "--volumes", seed, check=False)
 
 
-def push_all(address: str, base: str) -> None:
+def push_all(address: str, base: str, monitors: str) -> None:
     """Build every stand-in in every version and push them to a registry on loopback."""
-    # First by itself, so that the others find its layer there.
+    # First by themselves, so that the others find their layers there.
     push(base, f"{address}/sandbox/base:debian12")
+    push(monitors, f"{address}/sandbox/base:debian13")
     with ThreadPoolExecutor(WORKERS) as workers:
-        for done in [workers.submit(push_stand_in, address, base, name) for name in DOCKERFILES]:
+        made = [workers.submit(push_stand_in, address, base, name) for name in DOCKERFILES]
+        made += [workers.submit(push_monitor, address, monitors, name) for name in MONITORS]
+        for done in made:
             done.result()
+
+
+def push_monitor(address: str, base: str, name: str) -> None:
+    """Build one of those that watch the others, and push it."""
+    local = f"{PREFIX}/{name}:stand-in"
+    build(local, base, (*MONITOR_LINES, MONITORS[name]))
+    push(local, f"{address}/sandbox/{name}:stand-in")
+    docker("rmi", local)
 
 
 def push_stand_in(address: str, base: str, name: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import hosts, registry
 from .hosts import Bed
-from .images import INFRASTRUCTURE, VERSIONS
+from .images import INFRASTRUCTURE, MONITORING, VERSIONS
 
 STACK_DEFAULTS = Path(__file__).resolve().parents[3] / "roles" / "stack" / "defaults" / "main.yml"
 EDGE_NAME = "hypercode.test"
@@ -65,7 +65,7 @@ def stack_variables(bed: Bed) -> dict[str, Any]:
         "stack_version": VERSIONS[0],
         "stack_images": {
             name: {"image": f"{bed.registry}/sandbox/{name}", "tag": "stand-in", "digest": ""}
-            for name in INFRASTRUCTURE
+            for name in (*INFRASTRUCTURE, *MONITORING)
         },
         **(scenario_variables() if bed.kind == "molecule" else {}),
         # The machine below has little memory to promise; limits stay as they are in production.
@@ -87,9 +87,10 @@ def scenario_variables() -> dict[str, Any]:
         # How long a release has to prove itself is told by the scenarios that are about it.
         "stack_min_healthy": 1,
         "stack_bake": 0,
-        # So are backups.
+        # So are backups and the monitoring.
         "backup_enabled": False,
         "backup_point_in_time": False,
+        "monitoring_enabled": False,
     }
 
 

@@ -23,6 +23,7 @@ from .certificates import command as certificates
 from .certificates.caddy import CaddyError
 from .certificates.wanted import Paths as CertificatePaths
 from .certificates.x509 import CertificateError
+from .diagnose.command import add_verbs as add_diagnose_verbs
 from .edge.caddy import EdgeError
 from .edge.command import add_verbs as add_edge_verbs
 from .engine import Engine, EngineError, run_docker
@@ -32,6 +33,8 @@ from .image_content_text import images_of, render_images
 from .journal import Journal
 from .launcher import Launcher, failure_of
 from .limits_command import add_verb as add_limits_verb
+from .monitoring import command as monitoring
+from .monitoring.check import MonitoringError
 from .release import UNFINISHED, Paths, Release, ReleaseError, Store, lock, lock_holder
 from .release_images import Runner
 from .rollback_command import add_verbs as add_rollback_verbs
@@ -55,6 +58,7 @@ _TOLD = (
     EdgeError,
     EngineError,
     FileError,
+    MonitoringError,
     OSError,
     ReleaseError,
     RolloutError,
@@ -133,12 +137,15 @@ def _parser() -> argparse.ArgumentParser:
     signal = stacks.add_parser("signal", help="send a signal to a running service, such as HUP to read its files again")
     signal.add_argument("service")
     signal.add_argument("signal")
+    signal.add_argument("--if-there", action="store_true", help="do nothing when the release has no such service")
     signal.set_defaults(function=_stack_signal)
 
     add_limits_verb(verbs)
     add_edge_verbs(verbs)
+    monitoring.add_verbs(verbs)
     backup.add_verbs(verbs)
     add_watch_verbs(verbs)
+    add_diagnose_verbs(verbs)
     return parser
 
 
@@ -173,20 +180,22 @@ def _status(arguments: argparse.Namespace, host: Host) -> int:
     rows = stack_state.read_board(host.engine, str(about["project"]), release, memory=True)
     sites = certificates.board_rows(host.certificates)
     backups, lines = backup.for_board(backup.paths_of(host), time.time())
+    alerts, alert_lines = monitoring.for_board(host.engine.containers(str(about["project"])))
     if arguments.json:
         board = {
             "release": release.id,
             "board": [row.as_board() for row in rows],
             "certificates": sites or [],
             "backups": backups,
+            "alerts": [alert.as_dict() for alert in alerts],
         }
         print(json.dumps(board, indent=2))
     else:
         _print_board(release, [row.as_board() for row in rows])
         if sites is not None:
             certificates.show(sites)
-        if lines:
-            print("\n".join(lines))
+        for line in [*lines, *alert_lines]:
+            print(line)
     good = all(row.is_good for row in rows) and all(entry["good"] for entry in [*(sites or []), *backups])
     return 0 if good and store.current() is not None else 1
 
@@ -311,6 +320,8 @@ def _stack_signal(arguments: argparse.Namespace, host: Host) -> int:
     about = release.read()
     service = arguments.service
     if service not in about["services"]:
+        if arguments.if_there:
+            return 0
         known = ", ".join(sorted(about["services"]))
         print(f"hypercode: there is no service '{service}'. Services: {known}", file=sys.stderr)
         return WRONG

@@ -17,6 +17,7 @@ import pytest
 pytestmark = pytest.mark.playbook
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+CANARY = "xCANARYx"
 GOOD_COMPOSE = """
 services:
   web:
@@ -99,6 +100,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Ended:
         "base_packages": "{{ nope }}",
         "base_sysctl": ["net.core.somaxconn"],
         "docker_log_max_size": "{{ nope }}",
+        "monitoring_receivers": [{"name": "chat", "kind": "slack", "url": f"http://hooks.example/{CANARY}"}],
         "docker_registries": [{"host": "registry.example", "username": "me"}],
         "stack_kepp_releases": 3,
         "stack_build": {"where": "controller"},
@@ -119,11 +121,17 @@ def test_everything_is_reported_in_one_failure(refused: Ended) -> None:
         ("setting", "base_journal_max_size"),
         ("setting", "docker_log_max_size"),
         ("setting", "docker_registries"),
+        ("alert-receiver", "monitoring_receivers"),
         ("setting", "stack_build"),
         ("setting", "stack_build.where"),
         ("unknown-key", "web"),
         ("reference-undefined", "db"),
     } <= found
+
+
+def test_no_secret_is_in_what_was_printed(refused: Ended) -> None:
+    assert "entry 1 (chat): url begins with http://" in refused.output
+    assert CANARY not in refused.output
 
 
 def test_each_finding_says_what_and_how_to_mend_it(refused: Ended) -> None:
@@ -163,7 +171,10 @@ def test_a_clock_that_is_wrong_by_a_day_and_a_port_that_is_taken(tmp_path: Path)
 
 
 def test_right_settings_give_no_finding_about_them(tmp_path: Path) -> None:
-    ended = preflight(tmp_path, GOOD_COMPOSE, {"stack_registry": "registry.example/hypercode", "stack_version": "1.0"})
+    chat = {"name": "chat", "kind": "slack", "url": f"https://hooks.example/{CANARY}"}
+    variables = {"stack_registry": "registry.example/hypercode", "stack_version": "1.0", "monitoring_receivers": [chat]}
+    ended = preflight(tmp_path, GOOD_COMPOSE, variables)
+    assert CANARY not in ended.output
     # What the machine of this test lacks is another matter.
     findings = {name: result["findings"] for name, result in ended.tasks.items() if "findings" in result}
     for looks_at_the_machine in ("Check what the server has", "Apply the firewall"):
@@ -174,6 +185,7 @@ def test_right_settings_give_no_finding_about_them(tmp_path: Path) -> None:
         "Check the settings of the role base": [],
         "Check the settings of the role docker": [],
         "Check the settings of the role stack": [],
+        "Check the settings of the role monitoring": [],
         "Check the settings of the role watch": [],
         "Resolve the Compose file": [],
         "Check the variables of this server": [],

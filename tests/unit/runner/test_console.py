@@ -106,6 +106,9 @@ def test_the_last_line_is_the_sum_and_nothing_else() -> None:
     console(out).total(outcome)
     assert out.getvalue().splitlines()[-1] == "2 passed, 0 failed"
     outcome.skipped.append(("a", "b"))
+    console(out).total(outcome)
+    assert out.getvalue().splitlines()[-1] == "2 passed, 0 failed"
+    assert "1 skipped, for the reasons above" in out.getvalue()
     assert outcome.line() == "2 passed, 0 failed, 1 skipped"
 
 

@@ -1,4 +1,7 @@
-"""Stand-ins for Grafana, Jaeger and Ollama: only the endpoints that health checks and probes ask for."""
+"""Stand-ins for Grafana, Jaeger and Ollama: only the endpoints that health checks and probes ask for.
+
+Grafana is not well while something is wrong with the files that it is provisioned with.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,12 @@ ANSWERS: dict[str, dict[str, Any]] = {
 
 def main(name: str) -> None:
     def route(_method: str, path: str, _body: dict[str, Any]) -> common.Answer:
+        if name == "grafana" and path == "/api/health":
+            import provisioning  # noqa: PLC0415  Only its image has what this needs.
+
+            wrong = provisioning.problems()
+            if wrong:
+                return 503, {"database": "ok", "provisioning": wrong}
         content = ANSWERS[name].get(path)
         return (404, {"detail": "Not Found"}) if content is None else (200, content)
 

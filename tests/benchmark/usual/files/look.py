@@ -12,7 +12,11 @@ CURRENT = Path("/opt/hypercode/current")
 
 def look() -> dict[str, object]:
     # These are left out by both sides.
-    found = [path for path in sorted(STATE.glob("*.json")) if not path.name.startswith(("edge", "backup", "watch"))]
+    found = [
+        path
+        for path in sorted(STATE.glob("*.json"))
+        if not path.name.startswith(("edge", "backup", "monitoring", "watch"))
+    ]
     trees = [json.loads(path.read_text(encoding="utf-8")) for path in found]
     release = json.loads((CURRENT / "release.json").read_text(encoding="utf-8"))
     # Names only: the records hold check sums, and one of them is of a password.

@@ -339,6 +339,8 @@ def test_signal_to_nobody(typed: Typed, stack: SmallStack) -> None:
     assert (code, output) == (0, "hypercode: web is not running, so there is nobody to tell\n")
     code, _, said = typed("stack signal wbe HUP")
     assert (code, said) == (2, "hypercode: there is no service 'wbe'. Services: db, web, worker\n")
+    # A role need not know whether the release in use has the service already.
+    assert typed("stack signal wbe HUP --if-there") == (0, "", "")
 
 
 def test_signal_that_docker_refuses(typed: Typed, stack: SmallStack) -> None:
