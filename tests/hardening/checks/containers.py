@@ -13,7 +13,7 @@ from ..points import EMPTY, Point, Verdict, met_unless, not_applicable
 GROUP = "Containers"
 Container = dict[str, Any]
 _SENSITIVE = ("/boot", "/dev", "/lib", "/proc", "/sys", "/usr", "/root", "/var/lib/docker", "/run", "/var/run")
-_OURS = "/etc/hypercode/stack/"
+_OURS = ("/etc/hypercode/stack/", "/etc/hypercode/monitoring/")
 
 
 def host(one: Container) -> dict[str, Any]:
