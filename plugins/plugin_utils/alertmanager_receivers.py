@@ -212,7 +212,8 @@ def _words(value: Any) -> str:
     """Text that Alertmanager evaluates: it must not look like one of its templates."""
     text = _text(value)
     if "{{" in text or "}}" in text:
-        raise _Wrong("has {{ or }} in it, which Alertmanager would take for a template", "Write it without.")
+        what = "has {{ or }} in it, which Alertmanager would take for a template"
+        raise _Wrong(what, "Write it without.")
     return text
 
 

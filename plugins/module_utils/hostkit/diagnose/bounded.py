@@ -110,7 +110,7 @@ def _read(process: subprocess.Popen[bytes], kept: dict[object, _Tail], until: fl
             ready = selector.select(max(0.0, left))
             if left <= 0 or not ready:
                 return False
-            for key, _ in ready:
+            for key, _events in ready:
                 piece = os.read(key.fd, _PIECE)
                 if piece:
                     kept[key.fileobj].add(piece)

@@ -131,7 +131,7 @@ def collect(
     """Collect everything into a file at ``path``. DiagnoseError when that cannot be written."""
     known = look_around(host, run=run, isolate=isolate)
     context = Context(host, now, since, run, docker=known.docker, containers=known.containers)
-    report = Report(name=name, now=now, since=since, secrets=len({value for _, value in known.secrets}))
+    report = Report(name=name, now=now, since=since, secrets=len({value for _name, value in known.secrets}))
     until = time.monotonic() + LONGEST
     with Bundle(path, Mask(known.secrets, known.words), folder=path.name.removesuffix(".tar.gz"), now=now) as bundle:
         report.fail("secrets", known.unread, bundle.mask)

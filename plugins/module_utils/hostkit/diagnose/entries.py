@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 
 @dataclass(frozen=True)
@@ -31,5 +32,5 @@ class Absent:
     what: str
 
 
-Entry = File | Problem | Absent
+Entry: TypeAlias = "File | Problem | Absent"
 Entries = Iterator[Entry]

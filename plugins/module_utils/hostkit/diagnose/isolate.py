@@ -113,7 +113,7 @@ def _end(child: int) -> None:
     for process in [child, *_descendants(child)]:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process, signal.SIGKILL)
-    for _ in range(200):
+    for _try in range(200):
         with contextlib.suppress(ChildProcessError):
             if os.waitpid(child, os.WNOHANG)[0] == 0:
                 time.sleep(0.01)

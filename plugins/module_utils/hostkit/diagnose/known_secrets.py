@@ -104,7 +104,7 @@ def is_secret_file(path: Path, etc: Path) -> bool:
 def secrets_of_environment(environment: Iterable[str]) -> Iterator[tuple[str, str]]:
     """What looks like a secret in the environment of a container, as ``NAME=value``."""
     for entry in environment:
-        name, _, value = entry.partition("=")
+        name, _sign, value = entry.partition("=")
         if is_secret_name(name) and not value.startswith("/") and not _WORD.fullmatch(value):
             yield name, value
         yield from ((inner or name, text) for inner, text in guessed_in(value))
@@ -121,7 +121,7 @@ def _glob(found: Found, folder: Path, pattern: str) -> list[Path]:
 
 def _take(found: Found, path: Path, read: Callable[[str], Iterable[tuple[str, str]]]) -> None:
     try:
-        data, _ = read_bounded(path, limit=_MOST)
+        data, _whole = read_bounded(path, limit=_MOST)
         found.add(read(data.decode("utf-8", errors="replace")))
     except (FileNotFoundError, NotADirectoryError):
         return
@@ -137,13 +137,13 @@ def _env(text: str) -> Iterator[tuple[str, str]]:
     for name, value in pairs:
         yield name, value
         # The password in an address counts by itself too.
-        for _, inside in guessed_in(value):
+        for _form, inside in guessed_in(value):
             yield from (("", inside), ("", urllib.parse.unquote(inside)))
 
 
 def _lines_of_env(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
-        name, _, value = line.partition("=")
+        name, _sign, value = line.partition("=")
         yield name.strip(), value.strip()
         yield name.strip(), value.strip().strip("'\"")
 

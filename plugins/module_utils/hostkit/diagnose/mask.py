@@ -96,7 +96,7 @@ class Mask:
 
     @staticmethod
     def _widened(text: str, begin: int, end: int) -> tuple[int, int]:
-        for _ in range(_AROUND):
+        for _step in range(_AROUND):
             begin -= begin > 0 and text[begin - 1] in _BASE64
             end += end < len(text) and text[end] in _BASE64
         while end < len(text) and text[end] == "=":
