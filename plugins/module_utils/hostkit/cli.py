@@ -168,8 +168,7 @@ def _current(host: Host) -> Release | None:
 
 def _status(arguments: argparse.Namespace, host: Host) -> int:
     store = host.store
-    # A first rollout that failed leaves containers to look at, and no current release.
-    release = store.current() or next(reversed(store.all()), None)
+    release = store.shown()
     if release is None:
         if arguments.json:
             print(json.dumps({"release": None, "board": []}))
@@ -177,10 +176,11 @@ def _status(arguments: argparse.Namespace, host: Host) -> int:
             _current(host)
         return 1
     about = release.read()
-    rows = stack_state.read_board(host.engine, str(about["project"]), release, memory=True)
+    containers = host.engine.containers(str(about["project"]))
+    rows = stack_state.with_memory(host.engine, stack_state.make_rows(containers, about["services"]))
     sites = certificates.board_rows(host.certificates)
     backups, lines = backup.for_board(backup.paths_of(host), time.time())
-    alerts, alert_lines = monitoring.for_board(host.engine.containers(str(about["project"])))
+    alerts, alert_lines = monitoring.for_board(containers)
     if arguments.json:
         board = {
             "release": release.id,

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 _SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
@@ -20,6 +20,11 @@ def head(metric: str, text: str, kind: str = "gauge") -> list[str]:
 def escaped(text: str) -> str:
     """A text as the value of a label, between its quotes."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def labels_of(pairs: Mapping[str, str]) -> str:
+    """Labels as they stand between the braces of a sample."""
+    return ",".join(f'{name}="{escaped(value)}"' for name, value in pairs.items())
 
 
 def samples_in(text: str) -> Iterator[tuple[str, dict[str, str], float]]:

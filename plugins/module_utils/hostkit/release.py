@@ -178,6 +178,10 @@ class Store:
         release = Release(self.paths.home / target) if target else None
         return release if release and (release.folder / "release.json").exists() else None
 
+    def shown(self) -> Release | None:
+        """Return the release to look at: after a first rollout that failed there are containers, and no current one."""
+        return self.current() or next(reversed(self.all()), None)
+
     def lost(self) -> str | None:
         """Return where `current` points when there is no release there; None when all is well."""
         target = self._target()

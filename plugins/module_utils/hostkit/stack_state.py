@@ -151,7 +151,12 @@ def _drift(row: Row, wanted: Mapping[str, Any], container: Mapping[str, Any]) ->
 
 def read_rows(engine: Engine, project: str, services: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """Read the board of a project: a row for each service that is wanted, then one for each that is not."""
-    grouped = containers_by_service(engine.containers(project))
+    return make_rows(engine.containers(project), services)
+
+
+def make_rows(containers: Sequence[Mapping[str, Any]], services: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """The same for containers that were looked at already."""
+    grouped = containers_by_service(containers)
     # A service that is scaled to nothing, and is not there, is nothing to show.
     shown = {name: wanted for name, wanted in services.items() if grouped.get(name) or _copies(wanted)}
     rows = [make_row(name, wanted, grouped.get(name, [])) for name, wanted in shown.items()]

@@ -23,3 +23,17 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+def ask_caddy(path: str, target: str, timeout: float, most: int | None = None) -> tuple[int, bytes]:
+    """GET a page at Caddy's admin socket: the status, and the answer, of which ``most`` bytes are read at most.
+
+    OSError or HTTPException when there is no answer.
+    """
+    connection = UnixConnection(path, timeout)
+    try:
+        connection.request("GET", target, headers=NO_HOST)
+        answer = connection.getresponse()
+        return answer.status, answer.read(most)
+    finally:
+        connection.close()

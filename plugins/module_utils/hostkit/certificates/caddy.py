@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..command import run_command
-from ..unix_http import NO_HOST, UnixConnection
+from ..unix_http import ask_caddy
 from .wanted import Paths
 
 UNIT = "caddy.service"
@@ -37,22 +37,15 @@ class RunningCaddy:
 
     def config(self) -> dict[str, Any]:
         """The configuration that it runs with. CaddyError."""
-        connection = UnixConnection(str(self.admin), _TIMEOUT)
         try:
-            connection.request("GET", "/config/", headers=NO_HOST)
-            answer = connection.getresponse()
-            data = answer.read()
-            if answer.status != 200:
-                raise CaddyError(
-                    f"Caddy's admin endpoint ({self.admin}) answered {answer.status}. Fix: run site.yml again"
-                )
+            status, data = ask_caddy(str(self.admin), "/config/", _TIMEOUT)
+            if status != 200:
+                raise CaddyError(f"Caddy's admin endpoint ({self.admin}) answered {status}. Fix: run site.yml again")
             config = json.loads(data)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise CaddyError(
                 f"Caddy's admin endpoint ({self.admin}) does not answer: {error}. Fix: run site.yml again"
             ) from error
-        finally:
-            connection.close()
         if not isinstance(config, dict):
             raise CaddyError("Caddy runs without a configuration. Fix: run site.yml again")
         return config

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..command import NOT_FOUND, CommandResult, run_command
-from ..unix_http import NO_HOST, UnixConnection
+from ..unix_http import ask_caddy
 from .layout import CADDYFILE, SOCKET, USER, Paths
 from .render import LOG_VARIABLE, Version
 
@@ -63,15 +63,11 @@ class Caddy:
 
     def running(self) -> Any:
         """What Caddy runs with, as JSON; None when it does not answer."""
-        connection = UnixConnection(str(self._paths.at(SOCKET)), _ADMIN_TIMEOUT)
         try:
-            connection.request("GET", "/config/", headers=NO_HOST)
-            answer = connection.getresponse()
-            return json.loads(answer.read()) if answer.status == 200 else None
+            status, body = ask_caddy(str(self._paths.at(SOCKET)), "/config/", _ADMIN_TIMEOUT)
+            return json.loads(body) if status == 200 else None
         except (OSError, http.client.HTTPException, ValueError):
             return None
-        finally:
-            connection.close()
 
     def reload(self, *, force: bool = False) -> None:
         """Load the files of the host, without a gap. EdgeError says what Caddy said; it then goes on with the old."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ..exposition import head
 from ..files import FileError, write_file
-from ..unix_http import NO_HOST, UnixConnection
+from ..unix_http import ask_caddy
 from .caddy import EdgeError
 from .layout import METRICS, SOCKET, Paths
 
@@ -29,17 +29,12 @@ _KEPT = "caddy_"
 
 def counted(paths: Paths) -> list[str]:
     """What Caddy counts, as lines in the text format of Prometheus. EdgeError says why it cannot be had."""
-    connection = UnixConnection(str(paths.at(SOCKET)), _TIMEOUT)
     try:
-        connection.request("GET", "/metrics", headers=NO_HOST)
-        answer = connection.getresponse()
-        body = answer.read(_MOST + 1)
+        status, body = ask_caddy(str(paths.at(SOCKET)), "/metrics", _TIMEOUT, _MOST + 1)
     except (OSError, http.client.HTTPException) as error:
         raise EdgeError(f"Caddy does not answer at {SOCKET}: {error}. Fix: systemctl status caddy") from error
-    finally:
-        connection.close()
-    if answer.status != 200 or len(body) > _MOST:
-        what = f"with status {answer.status}" if answer.status != 200 else f"with more than {_MOST} bytes"
+    if status != 200 or len(body) > _MOST:
+        what = f"with status {status}" if status != 200 else f"with more than {_MOST} bytes"
         raise EdgeError(f"Caddy answers {what} when it is asked for its metrics. Fix: journalctl -u caddy")
     return list(_kept(body.decode(errors="replace")))
 

@@ -28,7 +28,7 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _containers(host: Any) -> Sequence[Mapping[str, Any]]:
-    release = host.store.current() or next(reversed(host.store.all()), None)
+    release = host.store.shown()
     return host.engine.containers(str(release.read()["project"])) if release else []
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..exposition import escaped, head
+from ..exposition import escaped, head, labels_of
 from ..release import ReleaseError, Store
 
 NETWORK, FILESYSTEM = "hypercode_host_network", "hypercode_host_filesystem"
@@ -121,8 +121,7 @@ def filesystem_lines(root: Path = Path("/")) -> list[str]:
             state = os.statvfs(root / mount.place.lstrip("/"))
         except OSError:
             continue
-        pairs = {"device": mount.device, "fstype": mount.kind, "mountpoint": mount.place}
-        labels = ",".join(f'{name}="{escaped(value)}"' for name, value in pairs.items())
+        labels = labels_of({"device": mount.device, "fstype": mount.kind, "mountpoint": mount.place})
         values[labels] = {
             "size_bytes": state.f_blocks * state.f_frsize,
             "avail_bytes": state.f_bavail * state.f_frsize,
@@ -180,14 +179,12 @@ class ReleaseReader:
         found = self.read()
         if found is None:
             return []
-        pairs = {"project": found.project, "release": found.release, "how": found.how}
-        labels = ",".join(f'{name}="{escaped(value)}"' for name, value in pairs.items())
-        version = f'{labels},version="{escaped(found.version)}"'
+        labels = {"project": found.project, "release": found.release, "how": found.how}
         return [
             *head(f"{RELEASE}_info", "1 for the release in use."),
-            f"{RELEASE}_info{{{version}}} 1",
+            f"{RELEASE}_info{{{labels_of(labels | {'version': found.version})}}} 1",
             *head(f"{RELEASE}_timestamp_seconds", "When the release in use was put in place."),
-            f"{RELEASE}_timestamp_seconds{{{labels}}} {found.since:.3f}",
+            f"{RELEASE}_timestamp_seconds{{{labels_of(labels)}}} {found.since:.3f}",
         ]
 
 

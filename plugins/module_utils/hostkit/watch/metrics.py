@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..exposition import escaped, head
+from ..exposition import head, labels_of
 from .counters import Usage
 from .roster import HEALTH, Facts
 from .tracks import Track
@@ -116,8 +116,7 @@ def exposition(
 
 def _labels(labels: Mapping[str, str]) -> str:
     # A name that is no text, such as half of a surrogate pair, must not spoil the file for all others.
-    pairs = {name: value.encode(errors="replace").decode() for name, value in labels.items()}
-    return ",".join(f'{name}="{escaped(value)}"' for name, value in pairs.items())
+    return labels_of({name: value.encode(errors="replace").decode() for name, value in labels.items()})
 
 
 def _of_metric(
