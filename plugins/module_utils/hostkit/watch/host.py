@@ -25,6 +25,8 @@ _LEFT_OUT = ("veth",)
 # What is on a disk of this host: a server of files that does not answer would keep the daemon waiting for ever.
 _DISKS = ("/dev/",)
 _POOLS = ("zfs",)
+# Their files have other device numbers than their mounts have.
+_OWN_NUMBERS = ("btrfs", "zfs", "bcachefs")
 # What is full by nature.
 _FULL = ("squashfs", "iso9660", "erofs")
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -39,12 +41,20 @@ _FILESYSTEM: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Mount:
-    """A file system of the host, at the shortest of its places."""
+    """A file system of the host, at the shortest of its places. `number` is that of its device, such as 8:1."""
 
     device: str
     kind: str
     place: str
     readonly: bool
+    number: str = ""
+
+    def is_at(self, root: Path) -> bool:
+        """Whether we see it at its place: a service with a view of its own may not see what was mounted later."""
+        if self.kind in _OWN_NUMBERS:
+            return True
+        found = (root / self.place.lstrip("/")).stat().st_dev
+        return self.number == f"{os.major(found)}:{os.minor(found)}"
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ def mounts_in(text: str, is_folder: Callable[[str], bool]) -> list[Mount]:
         if kind in _FULL or not (device.startswith(_DISKS) or kind in _POOLS) or not is_folder(place):
             continue
         # Of the file system, not of this place: a container has it read-only at one, and the host writes at another.
-        mount = Mount(device, kind, place, "ro" in more[2].split(","))
+        mount = Mount(device, kind, place, "ro" in more[2].split(","), words[2])
         if device not in found or len(place) < len(found[device].place):
             found[device] = mount
     return sorted(found.values(), key=lambda mount: mount.place)
@@ -118,6 +128,9 @@ def filesystem_lines(root: Path = Path("/")) -> list[str]:
     values: dict[str, dict[str, int]] = {}
     for mount in mounts_in(text, lambda place: (root / place.lstrip("/")).is_dir()):
         try:
+            # Figures of another disk would be worse than none.
+            if not mount.is_at(root):
+                continue
             state = os.statvfs(root / mount.place.lstrip("/"))
         except OSError:
             continue

@@ -79,17 +79,19 @@ torn line
 
 def test_the_disks_of_the_host_each_once_and_nothing_that_may_hang() -> None:
     assert mounts_in(MOUNTS, lambda place: place != "/etc/hosts") == [
-        Mount("/dev/vda1", "ext4", "/", False),
-        Mount("/dev/vdb", "xfs", "/srv/my data", True),
-        Mount("tank", "zfs", "/tank", False),
-        Mount("/dev/vdc", "ext4", "/var/lib/docker", False),
+        Mount("/dev/vda1", "ext4", "/", False, "254:0"),
+        Mount("/dev/vdb", "xfs", "/srv/my data", True, "254:16"),
+        Mount("tank", "zfs", "/tank", False, "0:50"),
+        Mount("/dev/vdc", "ext4", "/var/lib/docker", False, "254:32"),
     ]
 
 
 def test_how_full_they_are_is_what_the_kernel_says(tmp_path: Path) -> None:
     (tmp_path / "proc/1").mkdir(parents=True)
     (tmp_path / "srv/my data").mkdir(parents=True)
-    (tmp_path / "proc/1/mountinfo").write_text(MOUNTS)
+    here = tmp_path.stat().st_dev
+    number = f"{os.major(here)}:{os.minor(here)}"
+    (tmp_path / "proc/1/mountinfo").write_text(MOUNTS.replace("254:16", number).replace("254:0", number))
     found = list(samples_in("\n".join(filesystem_lines(tmp_path))))
     labels = {"device": "/dev/vdb", "fstype": "xfs", "mountpoint": "/srv/my data"}
     mine = {name: value for name, own, value in found if own == labels}
@@ -101,6 +103,13 @@ def test_how_full_they_are_is_what_the_kernel_says(tmp_path: Path) -> None:
     assert mine.keys() == {f"hypercode_host_filesystem_{name}" for name in NAMES}
     # Those that cannot be looked at are left out.
     assert {own["mountpoint"] for _name, own, _value in found} == {"/", "/srv/my data"}
+
+
+def test_a_disk_that_is_hidden_from_the_service_is_left_out_and_not_told_as_another_one(tmp_path: Path) -> None:
+    (tmp_path / "proc/1").mkdir(parents=True)
+    (tmp_path / "mnt/late").mkdir(parents=True)
+    (tmp_path / "proc/1/mountinfo").write_text("40 27 7:99 / /mnt/late rw - ext4 /dev/loop99 rw\n")
+    assert filesystem_lines(tmp_path) == []
 
 
 def test_disks_of_which_nothing_is_known_have_no_metrics(tmp_path: Path) -> None:
