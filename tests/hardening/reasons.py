@@ -19,12 +19,16 @@ SHOWN = "tests/hardening/reasons.yml"
 
 @dataclass(frozen=True)
 class Reason:
-    """Why some points are not met; `only` limits it to places that fit these patterns, `meet` says how to meet it."""
+    """Why some points are not met; `only` limits it to places that fit these patterns, `meet` says how to meet it.
+
+    What fits `also` is explained too, and need not be on each host: with it a point may be met.
+    """
 
     points: tuple[str, ...]
     reason: str
     meet: str = ""
     only: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,17 @@ def load(path: Path = FILE) -> Book:
 
 
 def one(entry: Any, number: int) -> Reason:
-    if not isinstance(entry, dict) or not {"points", "reason"} <= entry.keys() <= {"points", "reason", "meet", "only"}:
+    least, most = {"points", "reason"}, {"points", "reason", "meet", "only", "also"}
+    if not isinstance(entry, dict) or not least <= entry.keys() <= most:
         raise TestbedError(
             f"{SHOWN}: entry {number} of reasons has another form. "
-            "Fix: give it points and reason, and if you like meet and only."
+            "Fix: give it points and reason, and if you like meet, only and also."
         )
     words = {name: " ".join(str(entry.get(name, "")).split()) for name in ("reason", "meet")}
     if not words["reason"] or not entry["points"]:
         raise TestbedError(f"{SHOWN}: entry {number} of reasons gives no reason, or is about no point.")
-    return Reason(tuple(entry["points"]), words["reason"], words["meet"], tuple(map(str, entry.get("only", ()))))
+    only, also = (tuple(map(str, entry.get(name, ()))) for name in ("only", "also"))
+    return Reason(tuple(entry["points"]), words["reason"], words["meet"], only, also)
 
 
 def problems(judged: Sequence[Judged], book: Book) -> list[str]:
@@ -82,20 +88,21 @@ def unexplained(item: Judged, book: Book) -> tuple[str, ...] | None:
     reason = book.reasons.get(item.id)
     if reason is None:
         return item.verdict.where
-    if not reason.only:
+    patterns = (*reason.only, *reason.also)
+    if not patterns:
         return None
-    return tuple(place for place in item.verdict.where if not any(fnmatchcase(place, p) for p in reason.only)) or None
+    return tuple(place for place in item.verdict.where if not any(fnmatchcase(place, p) for p in patterns)) or None
 
 
 def unused(judged: Sequence[Judged], book: Book) -> list[str]:
     """Return the reasons that explain nothing. One for a point that does not apply here may hold on another host."""
     known = {item.id: item for item in judged}
     found = []
-    for point in book.reasons:
+    for point, reason in book.reasons.items():
         item = known.get(point)
         if item is None:
             found.append(f"{SHOWN} has a reason for {point}, which nothing looks at. Fix: take it out.")
-        elif item.verdict.state is State.MET:
+        elif item.verdict.state is State.MET and not reason.also:
             found.append(f"{SHOWN} has a reason for {point} ({item.title}), which is met. Fix: take it out.")
     places: dict[tuple[Reason, str], bool] = {}
     for point, reason in book.reasons.items():

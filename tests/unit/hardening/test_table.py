@@ -119,6 +119,15 @@ def test_a_reason_can_be_limited(tmp_path: Path) -> None:
     assert "'gone' under only, for a-1, fits nothing" in unused
 
 
+def test_a_reason_may_be_about_what_not_every_host_has(tmp_path: Path) -> None:
+    known = book(tmp_path, {"points": ["a-1"], "reason": "Because.", "also": ["redis*", "gone"]})
+    here = [item("a-1", not_met("redis", "postgres"))]
+    (open_,) = reasons.problems(here, known)
+    assert "nothing says why: postgres. Fix" in open_
+    assert reasons.unused(here, known) == []
+    assert reasons.unused([item("a-1", MET)], known) == []
+
+
 def test_a_point_that_could_not_be_judged_is_no_success(tmp_path: Path) -> None:
     found = reasons.problems([item("a-1", Verdict(State.UNKNOWN, note="no answer"))], book(tmp_path))
     assert found == ["a-1 (Title of a-1) could not be judged: no answer."]

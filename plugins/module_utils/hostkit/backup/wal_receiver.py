@@ -71,13 +71,15 @@ def beside(
 
     Values go by our environment. What it prints comes to us alone: a base backup in Docker's log would fill the disk.
     """
-    limits = ("--memory", MEMORY, "--pids-limit", "64", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+    limits = ("--memory", MEMORY, "--cpus", "1", "--pids-limit", "64")
+    rights = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges")
     labels = ("--label", PURPOSE, "--label", f"hypercode.project={stack.config.project}")
     variables = [word for key in given for word in ("--env", key)]
     mount = ("--volume", f"{folder}:{_FOLDER}") if folder else ()
     return [
         *(*stack.docker, "run", "--rm", "--name", name, "--pull", "never", "--log-driver", "none", "--read-only"),
-        *("--user", "0:0", "--network", f"container:{container.id}", *limits, *labels, *variables, *mount),
+        *("--user", "0:0", "--network", f"container:{container.id}", *limits, *rights, *labels),
+        *(*variables, *mount),
         *("--entrypoint", words[0], container.image_id or container.image, *words[1:]),
     ]
 
