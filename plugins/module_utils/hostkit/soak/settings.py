@@ -80,6 +80,8 @@ class Settings:
     expect: tuple[Expected, ...] = ()
     # The journal of an earlier soak to compare with; empty for none.
     baseline: str = ""
+    # Whether it goes on to its end, though it is clear that the release does not hold.
+    keep_going: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """As in the journal."""
@@ -94,8 +96,11 @@ def settings_from(document: Mapping[str, Any]) -> Settings:
     limits = _numbers(Limits, document.get("limits") or {}, "limits.")
     expect = tuple(_expected(entry) for entry in document.get("expect") or ())
     plain = _numbers(Settings, document, "")
-    texts = {key: str(document[key]) for key in ("name", "baseline") if document.get(key)}
-    settings = Settings(limits=Limits(**limits), expect=expect, **plain, **texts)
+    texts: dict[str, Any] = {key: str(document[key]) for key in ("name", "baseline") if document.get(key)}
+    keep_going = document.get("keep_going", False)
+    if not isinstance(keep_going, bool):
+        raise SoakError(f"keep_going has to be true or false, not {keep_going!r}. Fix: correct it")
+    settings = Settings(limits=Limits(**limits), expect=expect, keep_going=keep_going, **plain, **texts)
     problem = _problem(settings)
     if problem:
         raise SoakError(problem)
@@ -120,7 +125,8 @@ def _numbers(kind: Any, document: Mapping[str, Any], before: str) -> dict[str, A
 def _expected(entry: Any) -> Expected:
     if not isinstance(entry, Mapping) or entry.get("what") not in EXPECTED:
         raise SoakError(f"expect: `what` has to be one of {', '.join(EXPECTED)}, not {entry!r}. Fix: correct it")
-    begins, ends = entry.get("begins", 0), entry.get("ends")
+    begins: Any = entry.get("begins", 0)
+    ends: Any = entry.get("ends")
     good = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (begins, ends))
     if not good or not 0 <= begins < ends:
         raise SoakError(

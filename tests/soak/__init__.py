@@ -1,0 +1,1 @@
+"""Synthetic soaks: journals with and without faults, deterministic by their seed."""
