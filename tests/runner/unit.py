@@ -43,6 +43,7 @@ TOOLS = {
     "redis-server": "redis-server",
     "pg_dump": "postgresql",
     "prometheus": "prometheus",
+    "chromium": "chromium",
     **{
         f"prometheus-{name}-exporter": f"prometheus-{name}-exporter"
         for name in ("node", "redis", "postgres", "blackbox")
