@@ -58,6 +58,7 @@ METRICS: Mapping[str, frozenset[str]] = {
     "hypercode_stack": frozenset(
         "hypercode_stack_release_info hypercode_stack_release_timestamp_seconds".split(),
     ),
+    "hypercode_soak": frozenset("hypercode_soak_verdict hypercode_soak_ended_timestamp_seconds".split()),
     # docs/watch.md
     "hypercode_watch": frozenset(
         "hypercode_container_up hypercode_container_health hypercode_container_restarts_total"

@@ -11,6 +11,11 @@ from .queries import EACH, HOST, PROBED, Query, container, state, up
 _INFO = f"hypercode_stack_release_info{{{HOST}}}"
 _PLACED = f"hypercode_stack_release_timestamp_seconds{{{HOST}}}"
 _OF = "by (project, host, release, version, how)"
+_VERDICT = f"hypercode_soak_verdict{{{HOST}}}"
+_ENDED = f"hypercode_soak_ended_timestamp_seconds{{{HOST}}}"
+_SOAK = "a soak check"
+_SOAKED = Query(f"(max by (host, run) ({_ENDED}) > 0) * 1000", event=_SOAK)
+_JUDGED = Query(f"max by (host, run, verdict) ({_VERDICT}) > 0", event=_SOAK)
 _BACK = f'hypercode_stack_release_info{{{HOST}, how="rollback"}}'
 
 BOARD = Board(
@@ -80,9 +85,24 @@ BOARD = Board(
                     "version": "Version",
                     "how": "Came by",
                 },
+                width=14,
                 height=7,
                 normal="one release on all hosts, come by rollout.",
                 act="another one on one host: update it, or go back on all.",
+            ),
+            grid(
+                "Verdict of the last soak check",
+                [
+                    Column("Ended", Query(f"(max by (host, run) ({_ENDED}) > 0) * 1000", event=_SOAK), AGO),
+                    Column(
+                        "Is", Query(f"max by (host, run, verdict) ({_VERDICT}) > 0", event=_SOAK), NO_UNIT, decimals=0
+                    ),
+                ],
+                {"host": "Host", "run": "Soak", "verdict": "Verdict"},
+                width=10,
+                height=7,
+                normal="PASS, or running.",
+                act="on the host: `sudo hypercode soak report`. It says why, and what to do.",
             ),
         ),
         (

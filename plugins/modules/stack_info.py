@@ -88,6 +88,7 @@ release:
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -97,6 +98,7 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certifica
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.x509 import CertificateError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.engine import Engine, EngineError
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.release import Paths, ReleaseError, Store
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.soak.command import for_board as soak_for_board
 
 
 def nothing_there(store: Store) -> str:
@@ -146,13 +148,14 @@ def main() -> None:
     except (CertificateError, OSError) as error:
         module.warn(f"The certificates cannot be read: {error}.")
         certificates = []
+    summary = [*(render_certificates(certificates).splitlines() if certificates else []), *soak_for_board(Path("/"))[1]]
     healthy = release is not None and bool(rows) and all(row.is_good for row in rows)
     result: dict[str, Any] = {
         "hypercode_board": [row.as_board() for row in rows],
         "healthy": healthy,
         "certificates": certificates,
         # Shown below the board at the end of a run.
-        **({"hypercode_summary": render_certificates(certificates).splitlines()} if certificates else {}),
+        **({"hypercode_summary": summary} if summary else {}),
         "release": {key: about[key] for key in ("id", "version", "status") if key in about},
     }
     if module.params["require_ready"] and not healthy:

@@ -23,6 +23,10 @@ from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certifica
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.state import STATES, State
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.certificates.x509 import Certificate
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.exposition import head
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.soak.record.journal import RunJournal
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.soak.record.paths import Paths as SoakPaths
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.soak.record.paths import write_json
+from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.soak.record.verdict import tell
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.watch.counters import Usage
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.watch.host import host_lines
 from ansible_collections.hypercode.deploy.plugins.module_utils.hostkit.watch.metrics import Myself, Sample
@@ -125,6 +129,19 @@ def certified() -> str:
     return certificates.exposition([State("app.example.com", "acme", STATES[0], certificate=certificate)], NOW)
 
 
+def soaked() -> list[str]:
+    """What a soak check writes that has ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = SoakPaths(Path(folder))
+        run = "20260101T000000Z-soak"
+        journal = RunJournal(paths.run(run), "boot", lambda: 60.0)
+        journal.write([journal.line("start", settings={"name": "soak"})])
+        report = {"running": False, "verdict": "PASS", "ended": NOW - 100, "coverage": 1.0}
+        write_json(paths.run(run) / "report.json", report)
+        tell(paths, run)
+        return paths.metrics.read_text().splitlines()
+
+
 def agreed(*, busy: bool) -> str:
     """What is written by programs that stand in other roles: names as dashboards/metrics.py has them."""
     how = "rollback" if busy else "rollout"
@@ -141,6 +158,7 @@ def agreed(*, busy: bool) -> str:
         lines.append(
             f'hypercode_stack_release_timestamp_seconds{{{release.replace("r1", "r0")},how="rollback"}} {NOW - 300}'
         )
+        lines += soaked()
     with tempfile.TemporaryDirectory() as folder:
         process = Path(folder) / "proc/1"
         (process / "net").mkdir(parents=True)

@@ -50,6 +50,10 @@ class Watched:
     mounts: list[dict[str, Any]] = field(default_factory=list)
     host: dict[str, Any] = field(default_factory=lambda: {"Memory": 256 * MIB, "NanoCpus": 500_000_000})
     stop_timeout: int | None = 1
+    address: str = ""
+    check: list[str] = field(default_factory=list)
+    # What it has said, each with its time.
+    log: list[tuple[float, str]] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -97,12 +101,14 @@ class WatchedHost:
                 self.answer(*host.post(self.path))
 
             def answer(self, status: int, document: Any) -> None:
-                body = b"" if document is None else json.dumps(document).encode()
+                body = document if isinstance(document, bytes) else json.dumps(document).encode()
+                body = b"" if document is None else body
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("Connection", "close")
                 self.end_headers()
-                self.wfile.write(body)
+                if body:
+                    self.wfile.write(body)
 
         class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             daemon_threads = True
@@ -157,6 +163,8 @@ class WatchedHost:
         one = self.by_id(path.split("/")[2]) if path.startswith("/containers/") else None
         if one is None:
             return 404, {"message": f"no such thing: {path}"}
+        if path.endswith("/logs"):
+            return 200, said(one, dict(urllib.parse.parse_qsl(parsed.query)))
         return 200, self.odd[one.name] if one.name in self.odd else self.inspected(one)
 
     def post(self, target: str) -> tuple[int, Any]:
@@ -207,7 +215,13 @@ class WatchedHost:
                 "StartedAt": stamp(one.started) if one.started else NEVER,
                 **health,
             },
-            "Config": {"Image": one.image, "Labels": self.labels_of(one), "StopTimeout": one.stop_timeout},
+            "Config": {
+                "Image": one.image,
+                "Labels": self.labels_of(one),
+                "StopTimeout": one.stop_timeout,
+                **({"Healthcheck": {"Test": one.check}} if one.check else {}),
+            },
+            "NetworkSettings": {"Networks": {"demo_default": {"IPAddress": one.address}}},
             "HostConfig": {"NetworkMode": "demo_default", **one.host},
             "Mounts": one.mounts,
         }
@@ -329,6 +343,13 @@ class WatchedHost:
         for controller, values in groups.items():
             for name, text in values.items():
                 write(self.group(one, controller) / name, f"{text}\n")
+
+
+def said(one: Watched, query: dict[str, str]) -> bytes:
+    """The output of a container as the engine frames it: the last lines, and of those what is new enough."""
+    lines = [text for when, text in one.log[-int(query["tail"]) :] if when >= float(query["since"])]
+    framed = [(f"{line}\n".encode(), number % 2 + 1) for number, line in enumerate(lines)]
+    return b"".join(bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data for data, stream in framed)
 
 
 def _words(labels: dict[str, str]) -> set[str]:

@@ -41,6 +41,9 @@ from .rollback_command import add_verbs as add_rollback_verbs
 from .rollout import Rollout, RolloutError
 from .rollout_abort import AbortError, abort
 from .rollout_run import STARTING, run_release
+from .soak.command import add_verbs as add_soak_verbs
+from .soak.command import for_board as soak_for_board
+from .soak.settings import SoakError
 from .watch.command import add_verbs as add_watch_verbs
 from .watch.config import WatchError
 
@@ -62,6 +65,7 @@ _TOLD = (
     OSError,
     ReleaseError,
     RolloutError,
+    SoakError,
     WatchError,
 )
 
@@ -145,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     monitoring.add_verbs(verbs)
     backup.add_verbs(verbs)
     add_watch_verbs(verbs)
+    add_soak_verbs(verbs)
     add_diagnose_verbs(verbs)
     return parser
 
@@ -181,6 +186,7 @@ def _status(arguments: argparse.Namespace, host: Host) -> int:
     sites = certificates.board_rows(host.certificates)
     backups, lines = backup.for_board(backup.paths_of(host), time.time())
     alerts, alert_lines = monitoring.for_board(containers)
+    soak, soak_lines = soak_for_board(store.paths.root)
     if arguments.json:
         board = {
             "release": release.id,
@@ -188,13 +194,14 @@ def _status(arguments: argparse.Namespace, host: Host) -> int:
             "certificates": sites or [],
             "backups": backups,
             "alerts": [alert.as_dict() for alert in alerts],
+            "soak": soak,
         }
         print(json.dumps(board, indent=2))
     else:
         _print_board(release, [row.as_board() for row in rows])
         if sites is not None:
             certificates.show(sites)
-        for line in [*lines, *alert_lines]:
+        for line in [*lines, *alert_lines, *soak_lines]:
             print(line)
     good = all(row.is_good for row in rows) and all(entry["good"] for entry in [*(sites or []), *backups])
     return 0 if good and store.current() is not None else 1

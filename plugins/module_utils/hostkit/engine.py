@@ -361,6 +361,24 @@ class Engine:
             return f"(no log: {error})"
         return _demultiplex(raw).decode(errors="replace")
 
+    def lines_since(self, container_id: str, since: float, lines: int, most: int) -> bytes:
+        """Output of a container since a moment (seconds since 1970): the last ``lines`` of it, ``most`` bytes at most.
+
+        Raises EngineError.
+        """
+        words = f"stdout=1&stderr=1&tail={lines}&since={since:.9f}"
+        connection = UnixConnection(self._path, self._timeout)
+        try:
+            connection.request("GET", f"{self._api_prefix()}/containers/{container_id}/logs?{words}")
+            answer = connection.getresponse()
+            if answer.status >= 300:
+                raise EngineError(f"Docker does not show the output: {_message(answer.read(_PIECE))}")
+            return _demultiplex(answer.read(most))
+        except (OSError, http.client.HTTPException) as error:
+            raise EngineAway(f"Docker breaks off ({error}). Fix: systemctl status docker") from error
+        finally:
+            connection.close()
+
 
 def _message(body: bytes) -> str:
     try:

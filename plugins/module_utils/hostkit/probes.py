@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from .edge.upstreams import address_of
 from .release_images import Runner
+from .stack_state import address_of
 
 DEFAULT_TIMEOUT = 30.0
 # What docker exec needs besides the check itself.

@@ -15,6 +15,8 @@ PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 HASH_LABEL = "com.docker.compose.config-hash"
 ONEOFF_LABEL = "com.docker.compose.oneoff"
+# For a container that has the network of the host.
+_HOST = "127.0.0.1"
 # Which start of which containers: for each its id, when it was started, and how often Docker has started it again.
 Start = tuple[tuple[str, str, int], ...]
 
@@ -197,3 +199,17 @@ def engine_is_there(engine: Engine) -> bool:
     except EngineError:
         return False
     return True
+
+
+def address_of(container: Mapping[str, Any]) -> str:
+    """Where the host reaches a container: of several networks the first by name, always the same one."""
+    if (container.get("HostConfig") or {}).get("NetworkMode") == "host":
+        return _HOST
+    networks = (container.get("NetworkSettings") or {}).get("Networks") or {}
+    for _name, network in sorted(networks.items()):
+        if network.get("IPAddress"):
+            return str(network["IPAddress"])
+    for _name, network in sorted(networks.items()):
+        if network.get("GlobalIPv6Address"):
+            return f"[{network['GlobalIPv6Address']}]"
+    return ""

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import stack_state
-from .edge.upstreams import address_of
 from .engine import EngineError
 from .files import FileError
 from .probes import Doors, complaint_of_check
 from .readiness import Waiter
 from .rollout_error import RolloutError
 from .room import groups_that_fit
+from .stack_state import address_of
 from .start_first import hidden_volume, in_place_reason, written
 from .start_first_trial import Trial
 

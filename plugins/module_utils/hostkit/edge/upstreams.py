@@ -12,14 +12,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..compose.policy import SERVICE_LABEL
-from ..stack_state import ONEOFF_LABEL
+from ..stack_state import ONEOFF_LABEL, address_of
 from ..stack_state import SERVICE_LABEL as COMPOSE_LABEL
 from .layout import UPSTREAMS
 from .render import RETRY_SECONDS
 from .settings import upstream_name
 
-# For a container that has the network of the host.
-_HOST = "127.0.0.1"
 # Addresses that a service has at least, the same one twice if need be: a second container, as in a rollout, is then no
 # change for Caddy.
 _SLOTS = 2
@@ -50,20 +48,6 @@ def addresses(
         service: sorted({address for good, address in places if good or not any(good for good, _address in places)})
         for service, places in found.items()
     }
-
-
-def address_of(container: Mapping[str, Any]) -> str:
-    """Where the host reaches a container: of several networks the first by name, always the same one."""
-    if (container.get("HostConfig") or {}).get("NetworkMode") == "host":
-        return _HOST
-    networks = (container.get("NetworkSettings") or {}).get("Networks") or {}
-    for _name, network in sorted(networks.items()):
-        if network.get("IPAddress"):
-            return str(network["IPAddress"])
-    for _name, network in sorted(networks.items()):
-        if network.get("GlobalIPv6Address"):
-            return f"[{network['GlobalIPv6Address']}]"
-    return ""
 
 
 def upstream_files(

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..board_text import one_line
-from ..edge.upstreams import address_of
-from ..stack_state import containers_by_service
+from ..stack_state import address_of, containers_by_service
 from .check import MonitoringError
 
 SERVICE, PORT = "prometheus", 9090

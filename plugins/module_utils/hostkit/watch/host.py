@@ -119,13 +119,13 @@ def _plain(word: str) -> str:
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), word)
 
 
-def filesystem_lines(root: Path = Path("/")) -> list[str]:
-    """How full the file systems of the host are, as lines of the exposition; none where that is unknown."""
+def filesystems(root: Path = Path("/")) -> list[tuple[Mount, dict[str, int]]]:
+    """The file systems on disks of the host, each with what _FILESYSTEM names; none where that is unknown."""
     try:
         text = (root / "proc/1/mountinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    values: dict[str, dict[str, int]] = {}
+    found = []
     for mount in mounts_in(text, lambda place: (root / place.lstrip("/")).is_dir()):
         try:
             # Figures of another disk would be worse than none.
@@ -134,14 +134,23 @@ def filesystem_lines(root: Path = Path("/")) -> list[str]:
             state = os.statvfs(root / mount.place.lstrip("/"))
         except OSError:
             continue
-        labels = labels_of({"device": mount.device, "fstype": mount.kind, "mountpoint": mount.place})
-        values[labels] = {
+        values = {
             "size_bytes": state.f_blocks * state.f_frsize,
             "avail_bytes": state.f_bavail * state.f_frsize,
             "files": state.f_files,
             "files_free": state.f_ffree,
             "readonly": int(mount.readonly),
         }
+        found.append((mount, values))
+    return found
+
+
+def filesystem_lines(root: Path = Path("/")) -> list[str]:
+    """How full the file systems of the host are, as lines of the exposition; none where that is unknown."""
+    values = {
+        labels_of({"device": mount.device, "fstype": mount.kind, "mountpoint": mount.place}): found
+        for mount, found in filesystems(root)
+    }
     lines = []
     for name, what in _FILESYSTEM.items() if values else ():
         lines += head(f"{FILESYSTEM}_{name}", what)

@@ -125,7 +125,7 @@ class Journal:
     def last(self) -> dict[str, Any] | None:
         """The last whole line there is; None when there is none."""
         for path in reversed(journal_files(self.folder)):
-            line = _last_line(path)
+            line = last_line(path)
             if line:
                 return line
         return None
@@ -151,12 +151,13 @@ def read_lines(folder: Path) -> Iterator[dict[str, Any]]:
     for path in journal_files(folder):
         with suppress(OSError), path.open("rb") as stream:
             for text in stream:
-                line = _decoded(text)
+                line = decoded(text)
                 if line is not None:
                     yield line
 
 
-def _last_line(path: Path) -> dict[str, Any] | None:
+def last_line(path: Path) -> dict[str, Any] | None:
+    """The last whole line of a file; None when there is none, or no file."""
     with suppress(OSError), path.open("rb") as stream:
         end, tail = stream.seek(0, os.SEEK_END), b""
         while end > 0:
@@ -166,13 +167,14 @@ def _last_line(path: Path) -> dict[str, Any] | None:
             end = begin
             # What stands before the first end of a line may be the rest of one.
             for text in reversed(tail.split(b"\n")[1 if begin else 0 :]):
-                line = _decoded(text)
+                line = decoded(text)
                 if line is not None:
                     return line
     return None
 
 
-def _decoded(text: bytes) -> dict[str, Any] | None:
+def decoded(text: bytes) -> dict[str, Any] | None:
+    """A line of a journal; None for one that is torn or something else."""
     try:
         line = json.loads(text)
     except (ValueError, RecursionError):

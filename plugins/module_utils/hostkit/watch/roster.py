@@ -18,7 +18,7 @@ from typing import Any
 from ..backup.stack import NONE, kind_of
 from ..engine import Engine, NotFound
 from ..release import ReleaseError, Store
-from ..stack_state import ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
+from ..stack_state import ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL, address_of
 from . import counters
 
 # "false" says that a container is never restarted by the daemon.
@@ -52,6 +52,12 @@ class Facts:
     keeps_data: bool
     heal_allowed: bool
     places: counters.Places | None
+    # Its first process, and where the host reaches it; 0 and empty while it does not run.
+    pid: int = 0
+    address: str = ""
+    image: str = ""
+    # The command of its health check; empty where it has none.
+    check: tuple[str, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -91,6 +97,10 @@ def facts_of(document: Mapping[str, Any], root: Path = Path("/")) -> Facts | Non
         keeps_data=_keeps_data(document),
         heal_allowed=str(labels.get(HEAL_LABEL, "")).lower() != "false",
         places=counters.find(pid, root, own_network=own_network) if pid else None,
+        pid=pid,
+        address=address_of(document) if pid else "",
+        image=str(settings.get("Image") or ""),
+        check=tuple(str(word) for word in (settings.get("Healthcheck") or {}).get("Test") or ()),
     )
 
 
