@@ -17,6 +17,8 @@ from .images import INFRASTRUCTURE, MONITORING, VERSIONS
 STACK_DEFAULTS = Path(__file__).resolve().parents[3] / "roles" / "stack" / "defaults" / "main.yml"
 EDGE_NAME = "hypercode.test"
 EDGE_LOGIN = "sandbox"
+# The watch has to look as often as it writes down what it sees.
+SOAK_IN_MINUTES = {"watch_interval": 10, "watch_journal_interval": 10, "soak_start": "never"}
 
 
 def write_file(path: Path, content: str, mode: int = 0o644) -> None:
@@ -67,7 +69,8 @@ def stack_variables(bed: Bed) -> dict[str, Any]:
             name: {"image": f"{bed.registry}/sandbox/{name}", "tag": "stand-in", "digest": ""}
             for name in (*INFRASTRUCTURE, *MONITORING)
         },
-        **(scenario_variables() if bed.kind == "molecule" else {}),
+        # A soak check of ten minutes needs more figures than one of a day.
+        **(scenario_variables() if bed.kind == "molecule" else SOAK_IN_MINUTES),
         # The machine below has little memory to promise; limits stay as they are in production.
         "preflight_memory_min_mb": 2000,
         "preflight_disk_min_gb": 5,
@@ -91,6 +94,7 @@ def scenario_variables() -> dict[str, Any]:
         "backup_enabled": False,
         "backup_point_in_time": False,
         "monitoring_enabled": False,
+        "soak_enabled": False,
     }
 
 

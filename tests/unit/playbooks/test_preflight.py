@@ -187,6 +187,7 @@ def test_right_settings_give_no_finding_about_them(tmp_path: Path) -> None:
         "Check the settings of the role stack": [],
         "Check the settings of the role monitoring": [],
         "Check the settings of the role watch": [],
+        "Check the settings of the role soak": [],
         "Resolve the Compose file": [],
         "Check the variables of this server": [],
     }
