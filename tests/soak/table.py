@@ -19,7 +19,7 @@ _LOOKS = (1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 16.0, 20.0)
 
 @dataclass(frozen=True)
 class Row:
-    """What is made: its name, the fault, the habits. `target`: whether the issue has a bound for it."""
+    """What is made: its name, the fault, the habits. `target`: whether there is a bound that it has to keep."""
 
     name: str
     fault: Fault | None

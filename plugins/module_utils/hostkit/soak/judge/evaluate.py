@@ -188,6 +188,14 @@ def _verdict(context: Context, checks: list[Check]) -> tuple[str | None, str, st
     lacking = [check for check in checks if check.id in _ESSENTIAL and check.verdict == NOT_TESTED]
     lacking = [check for check in lacking if not _excused(context, check)]
     unclear = [check for check in checks if check.verdict == INCONCLUSIVE]
+    ended = context.recording.ended
+    if (unclear or lacking) and ended is not None and ended[1] == "stopped":
+        by = f" by {ended[2]}" if ended[2] else ""
+        return (
+            INCONCLUSIVE,
+            f"It was stopped{by} before its time.",
+            "Soak again, for the whole time: hypercode soak start",
+        )
     if unclear or lacking:
         why = [f"{check.title} ({check.observed})" for check in unclear]
         why += [f"{check.title} (not tested: {check.untested})" for check in lacking]

@@ -333,3 +333,14 @@ def test_a_short_soak_finds_a_fast_leak_and_passes_without(tmp_path: Path) -> No
         line["containers"][0]["memory_anonymous"] += index * (1 << 20)
     path.write_text("\n".join(map(json.dumps, lines)))
     assert check_of(evaluate(path), "memory_leak")["verdict"] == "FAIL"
+
+
+def test_one_that_was_stopped_says_by_whom_and_what_to_do(tmp_path: Path) -> None:
+    def stop(lines: Lines) -> None:
+        lines[:] = [*lines[:100], lines[-1] | {key: lines[99][key] for key in ("time", "monotonic", "boot")}]
+        lines[-1] |= {"reason": "stopped", "by": "Ann"}
+
+    report = judged(tmp_path, stop)
+    assert report["verdict"] == "INCONCLUSIVE"
+    assert report["reason"] == "It was stopped by Ann before its time."
+    assert report["next"] == "Soak again, for the whole time: hypercode soak start"
