@@ -237,13 +237,16 @@ def assess(
         verdict = "unclear" if risen > limit * DAY_HOURS else "holds"
         return Trend(main.slope, main.error, rise, verdict, "it moves too much to be sure")
     stepped = smooth is not plain and teeth is None and level[-1] - level[0] <= limit * DAY_HOURS
-    if stepped or risen <= limit * DAY_HOURS * (_WEAK_RISE if weak else 1.0):
+    # A cycle of any shape is back where it was, and no cache of a usual size leaves that much.
+    much = rise > measure.cycle
+    if (stepped and not much) or risen <= limit * DAY_HOURS * (_WEAK_RISE if weak else 1.0):
         return Trend(main.slope, main.error, rise, "unclear", "a cycle of the day could explain it")
     more = teeth if teeth is not None else ()
     given = level if smooth is not plain and teeth is None else values
     filled = min((fit(hours, given, harmonics, fill, more) for fill in _FILLS), key=lambda one: one.rest)
     ratio = filled.rest / max(smooth.rest, 1e-9)
-    if filled.slope > measure.fill and ratio < (_BETTER_WEAK if weak else _BETTER):
+    better = _FILLED if much else _BETTER_WEAK if weak else _BETTER
+    if filled.slope > measure.fill and ratio < better:
         verdict = "unclear"
         if ratio < _FILLED and not more:
             # A slope beside the cache, if there is one, would show.
