@@ -15,7 +15,7 @@ def look() -> dict[str, object]:
     found = [
         path
         for path in sorted(STATE.glob("*.json"))
-        if not path.name.startswith(("edge", "backup", "monitoring", "watch"))
+        if not path.name.startswith(("edge", "backup", "monitoring", "watch", "soak"))
     ]
     trees = [json.loads(path.read_text(encoding="utf-8")) for path in found]
     release = json.loads((CURRENT / "release.json").read_text(encoding="utf-8"))
