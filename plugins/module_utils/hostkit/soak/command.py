@@ -192,7 +192,7 @@ def _evaluate(arguments: argparse.Namespace, _host: Any) -> int:
         where, why = error.filename or path, error.strerror
         print(f"hypercode: {where} cannot be read: {why}. Fix: name the journal.jsonl of a soak", file=sys.stderr)
         return UNREADABLE
-    except (ImportError, SoakError) as error:
+    except SoakError as error:
         print(f"hypercode: {path} cannot be judged: {error}", file=sys.stderr)
         return UNREADABLE
     if arguments.json:

@@ -16,6 +16,8 @@ PASS = "PASS"  # noqa: S105
 FAIL = "FAIL"
 INCONCLUSIVE = "INCONCLUSIVE"
 NOT_TESTED = "NOT TESTED"
+# Why what is about containers could not be tested.
+NOTHING_SEEN = "the watch wrote nothing down of any container"
 _ORDER = {NOT_TESTED: 0, PASS: 1, INCONCLUSIVE: 2, FAIL: 3}
 # So many lines of evidence, the first and the last, are enough.
 _EVIDENCE = 12

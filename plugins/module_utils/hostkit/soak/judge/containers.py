@@ -8,7 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 
-from .check import FAIL, INCONCLUSIVE, NOT_TESTED, PASS, Check, Context, hours, join, plural
+from .check import FAIL, INCONCLUSIVE, NOT_TESTED, NOTHING_SEEN, PASS, Check, Context, hours, join, plural
 from .lifetimes import Restart
 from .recording import HEALTH, UNKNOWN, Track
 
@@ -43,7 +43,7 @@ def services_up(context: Context) -> Check:
     )
     recording = context.recording
     if not recording.container_times:
-        return check.not_tested("the watch wrote nothing down of any container")
+        return check.not_tested(NOTHING_SEEN)
     seen: dict[str, list[float]] = {}
     down: dict[str, set[float]] = {}
     for track in recording.tracks.values():
@@ -103,7 +103,7 @@ def restarts(context: Context, found: Sequence[Restart], replaced: Sequence[Rest
     most = context.limits.restarts
     check = Check("restarts", "Restarts", f"at most {plural(most, 'restart')} of all services together")
     if not context.recording.container_times:
-        return check.not_tested("the watch wrote nothing down of any container")
+        return check.not_tested(NOTHING_SEEN)
     unplanned = [one for one in found if not one.planned]
     total = sum(one.count for one in unplanned)
     storms = _storms(unplanned)
@@ -153,7 +153,7 @@ def oom(context: Context) -> Check:
     most = context.limits.oom_kills
     check = Check("oom", "Killed for want of memory", f"at most {plural(most, 'kill')}")
     if not context.recording.container_times:
-        return check.not_tested("the watch wrote nothing down of any container")
+        return check.not_tested(NOTHING_SEEN)
     events = [event for event in context.recording.events if event.kind == "oom" and not _boots(context, event.at)]
     told = Counter(event.service for event in events)
     total = 0.0
@@ -201,7 +201,7 @@ def exit_codes(context: Context, found: Sequence[Restart]) -> Check:
     check = Check("exit_codes", "Exit codes", "0 or 143 (SIGTERM), outside of what is planned")
     events = [event for event in context.recording.events if event.kind == "die"]
     if not context.recording.container_times and not events:
-        return check.not_tested("the watch wrote nothing down of any container")
+        return check.not_tested(NOTHING_SEEN)
     bad: dict[str, list[str]] = {}
     for event in events:
         code = event.details.get("exit_code")
@@ -230,7 +230,7 @@ def health(context: Context) -> Check:
     """Containers that were unhealthy, by their own health check."""
     check = Check("health", "Health", "never unhealthy after the warm-up, outside of what is planned")
     if not context.recording.container_times:
-        return check.not_tested("the watch wrote nothing down of any container")
+        return check.not_tested(NOTHING_SEEN)
     sick_code, none_code = float(HEALTH.index("unhealthy")), float(HEALTH.index("none"))
     without = []
     for subject, track in context.tracks():

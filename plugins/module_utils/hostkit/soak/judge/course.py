@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+from ..numbers import number
 from .check import FAIL, INCONCLUSIVE, PASS, Check, Context, hours, plural
-from .timeline import number
 
 
 def uncovered(context: Context, times: list[float], until: float) -> list[tuple[float, float]]:

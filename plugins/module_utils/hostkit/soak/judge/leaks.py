@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .check import FAIL, INCONCLUSIVE, NOT_TESTED, PASS, Check, Context, join
+from .check import FAIL, INCONCLUSIVE, NOT_TESTED, NOTHING_SEEN, PASS, Check, Context, join
 from .lifetimes import lifetimes
 from .recording import Recording, Track
 from .statistics import cusum, median, spread, windows
@@ -28,7 +28,7 @@ def memory_leak(context: Context) -> Check:
     most = context.limits.leak_mib_per_hour
     check = Check("memory_leak", "Memory leaks", f"grows by at most {most:g} MiB an hour in one process")
     if not context.recording.container_times:
-        return check.not_tested("the watch wrote nothing down of any container")
+        return check.not_tested(NOTHING_SEEN)
     without = []
     for subject, track in context.tracks():
         found = _trend(context, track)
@@ -153,7 +153,7 @@ def memory_steps(context: Context) -> Check:
     words = f"no step up of more than {least:g} MiB, and a quarter, that lasts: for information, a slope decides"
     check = Check("memory_steps", "Steps of memory", words)
     if not context.recording.container_times:
-        return check.not_tested("the watch wrote nothing down of any container")
+        return check.not_tested(NOTHING_SEEN)
     for subject, track in context.tracks():
         step = _step(context, track, least)
         if step is None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..numbers import number
 from ..settings import Settings
 from .recording import Event, Recording
-from .timeline import number
 
 # What was broken has so long to be well again when nobody says how long it took. What follows a bit later counts too.
 _FAULT = 900.0

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ...watch.journal import journal_files
+from ..numbers import number
 from ..settings import Settings, SoakError, settings_from
 from .recording import Recording, Rows
 from .sample import SampleReader, text
-from .timeline import LATEST, Timeline, number
+from .timeline import LATEST, Timeline
 
 SCHEMA = 1
 # Lines among which the `start` has to stand.

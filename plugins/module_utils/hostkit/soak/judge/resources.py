@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Sequence
 from itertools import pairwise
 
-from .check import FAIL, NOT_TESTED, PASS, Check, Context, join
+from .check import FAIL, NOT_TESTED, NOTHING_SEEN, PASS, Check, Context, join
 from .lifetimes import lifetimes
 from .recording import Track
 from .statistics import median, windows
@@ -21,7 +21,7 @@ def memory_share(context: Context) -> Check:
     most = context.limits.memory_share
     check = Check("memory_share", "Memory of its limit", f"at most {most:.0%} of the limit, by anonymous memory")
     if not context.recording.container_times:
-        return check.not_tested("the watch wrote nothing down of any container")
+        return check.not_tested(NOTHING_SEEN)
     without = []
     for subject, track in context.tracks():
         shares, times = array("d"), array("d")
@@ -65,7 +65,7 @@ def cpu_share(context: Context) -> Check:
     words = f"at most {most:.0%} of the limit, as the median of any half hour"
     check = Check("cpu_share", "CPU of its limit", words)
     if not context.recording.container_times:
-        return check.not_tested("the watch wrote nothing down of any container")
+        return check.not_tested(NOTHING_SEEN)
     without = []
     for subject, track in context.tracks():
         limits = [limit for limit in track.rows.column("cpu_limit") if limit > 0]
@@ -93,7 +93,7 @@ def throttling(context: Context) -> Check:
     """How often the kernel held a container back for its CPU limit. It says why something is slow; it fails nothing."""
     check = Check("throttling", "Held back for its CPU limit", "none: for information")
     if not context.recording.container_times:
-        return check.not_tested("the watch wrote nothing down of any container")
+        return check.not_tested(NOTHING_SEEN)
     for subject, track in context.tracks():
         periods, held = _grown(track, "cpu_periods"), _grown(track, "cpu_throttled")
         if periods > 0:
@@ -118,7 +118,7 @@ def growth(context: Context, name: str, title: str) -> Check:
     words = f"not {factor:g} times as many as at the start, and {least} more, and still growing"
     check = Check({"processes": "threads"}.get(name, name), title, words)
     if not context.recording.container_times:
-        return check.not_tested("the watch wrote nothing down of any container")
+        return check.not_tested(NOTHING_SEEN)
     without = []
     for subject, track in context.tracks():
         values, times = track.rows.column(name), track.rows.times

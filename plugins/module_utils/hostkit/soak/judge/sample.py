@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..numbers import number
 from .recording import (
     BACKUP,
     CONTAINER,
@@ -28,7 +29,6 @@ from .recording import (
     Rows,
     Track,
 )
-from .timeline import number
 
 # Containers, services and so on with names of their own; more are not looked at.
 _MOST = 2000

@@ -8,24 +8,14 @@ So a wall clock that is set moves nothing: it is mentioned, and that is all.
 
 from __future__ import annotations
 
-import math
 from typing import Any
+
+from ..numbers import number
 
 # A wall clock that moves by less against the other one is being adjusted, not set.
 _SET = 2.0
 # Nothing of a soak is later than that: 40 days.
 LATEST = 40 * 86400.0
-
-
-def number(value: object) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        found = float(value)
-    except OverflowError:
-        return None
-    return found if math.isfinite(found) else None
 
 
 class Timeline:

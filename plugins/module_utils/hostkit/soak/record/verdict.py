@@ -24,11 +24,9 @@ _LOCK_WAIT = 30.0
 
 
 def judge(folder: Path, *, running: bool, baseline: Path | None = None) -> dict[str, Any]:
-    """The report on the journal in a folder. Where nobody can judge it, that is what it says."""
-    try:
-        from ..judge.evaluate import evaluate  # noqa: PLC0415  Nobody else needs what it takes to judge.
-    except ImportError as error:
-        return _unjudged(folder, running, f"the program that judges is not there ({error})")
+    """The report on the journal in a folder."""
+    from ..judge.evaluate import evaluate  # noqa: PLC0415  Nobody else needs what it takes to judge.
+
     return dict(evaluate(folder / JOURNAL, running=running, baseline=baseline or baseline_of(folder)))
 
 
@@ -39,47 +37,15 @@ def baseline_of(folder: Path) -> Path | None:
     return path if named and "/" not in named and path.is_file() else None
 
 
-def _unjudged(folder: Path, running: bool, why: str) -> dict[str, Any]:
-    journal = RunJournal(folder, "")
-    first, last = journal.first(), journal.last() or {}
-    settings = first.get("settings") or {}
-    return {
-        "schema": 1,
-        "run": folder.name,
-        "name": settings.get("name", ""),
-        "host": first.get("host", ""),
-        "release": first.get("release") or {},
-        "verdict": None if running else INCONCLUSIVE,
-        "running": running,
-        "reason": f"It could not be judged: {why}.",
-        "next": "Run site.yml for this host, then hypercode soak evaluate with its journal.",
-        "began": first.get("time", 0),
-        "ended": last.get("time", 0),
-        "duration": settings.get("duration", 0),
-        "warmup": settings.get("warmup", 0),
-        "interval": settings.get("interval", 0),
-        "samples": 0,
-        "coverage": 0,
-        "checks": [],
-        "not_tested": first.get("not_tested") or [],
-        "events": [],
-        "gaps": [],
-        "notes": [],
-        "series": [],
-    }
-
-
 def write(folder: Path, report: Mapping[str, Any], *, full: bool) -> list[Path]:
-    """Write report.json; with `full` the pages for people and for CI too, where there is who writes them."""
+    """Write report.json; with `full` the pages for people and for CI too."""
+    if full:
+        from ..report import write as write_pages  # noqa: PLC0415  Only at the end.
+
+        return write_pages(folder, report)
     path = folder / REPORT
     write_file(path, json.dumps(report, indent=1).encode() + b"\n", mode=0o640)
-    if not full:
-        return [path]
-    try:
-        from ..report import write as write_pages  # noqa: PLC0415  Only at the end.
-    except ImportError:
-        return [path]
-    return [path, *write_pages(folder, report)]
+    return [path]
 
 
 # --- where it goes ----------------------------------------------------------------------------------------------------

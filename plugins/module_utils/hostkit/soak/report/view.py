@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from ...board_text import human_size, one_line
+from ..numbers import number as finite
 
 PASS, FAIL, INCONCLUSIVE, NOT_TESTED, RUNNING = "PASS", "FAIL", "INCONCLUSIVE", "NOT TESTED", "RUNNING"
 # What needs a person comes first.
@@ -223,13 +224,8 @@ def _plain(value: object) -> str:
 
 def number(value: object) -> float | None:
     """A value as a number; None for what is none, is not finite, or is too large for one."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        found = float(value)
-    except OverflowError:
-        return None
-    return found if math.isfinite(found) and abs(found) < 1e30 else None
+    found = finite(value)
+    return found if found is not None and abs(found) < 1e30 else None
 
 
 def moment(value: object) -> float | None:
