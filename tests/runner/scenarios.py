@@ -20,7 +20,7 @@ from testbed.shell import TestbedError
 
 from . import beds
 from .context import Context, begin_log
-from .outcome import Outcome, PartError, read_lines
+from .outcome import LINE_WIDTH, Outcome, PartError, read_lines
 from .process import POLL
 
 # What takes long is run on request only, and then may take long.
@@ -135,8 +135,12 @@ def run_one(context: Context, name: str, lane: str = FIRST) -> Outcome:
     code = context.run(
         [context.tool("molecule"), "test", *options, *(["--destroy=never"] if context.keep else [])],
         log,
-        # Why a test was skipped is worth a line, and so is which one takes long.
-        env={"PYTEST_ADDOPTS": "-rs --color=no --durations=6", hosts.RANGE_VARIABLE: lane},
+        # Why a test was skipped or failed is worth a line (pytest cuts it at COLUMNS), and so is which one takes long.
+        env={
+            "PYTEST_ADDOPTS": "-rsfE --color=no --durations=6",
+            "COLUMNS": str(LINE_WIDTH),
+            hosts.RANGE_VARIABLE: lane,
+        },
         timeout=TIMEOUT,
     )
     outcome = judge(name, read_lines(log), code)
