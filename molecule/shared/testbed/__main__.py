@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import authority, engine, hosts, images, inventory, neighbours, registry, source
+from . import authority, engine, hosts, inventory, neighbours, registry, registry_image, source
 from .shell import TestbedError, fail
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,7 +29,7 @@ def main() -> int:
         if arguments.verb == "up":
             engine.install_tools()
             engine.start()
-            images.prepare(bed.host_kind)
+            registry_image.prepare(bed.host_kind)
             hosts.up(bed, arguments.hosts)
             registry.up(bed)
             if arguments.probers:

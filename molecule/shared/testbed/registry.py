@@ -9,7 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
-from . import hosts, images
+from . import hosts, registry_image
 from .hosts import Bed
 from .shell import TestbedError, docker, run, step
 
@@ -61,7 +61,7 @@ def htpasswd(bed: Bed) -> str:
 
 
 def up(bed: Bed) -> None:
-    image = images.registry_image()
+    image = registry_image.registry_image()
     if (
         hosts.state_of(container(bed)) == "running"
         and docker("inspect", "--format", "{{.Config.Image}}", container(bed)) == image
