@@ -56,6 +56,7 @@ class Habits:
     fill_mib: float = 40.0
     fill_hours: tuple[float, float] = (0.3, 2.5)
     bursts: int = 4
+    # So many in a stack, by chance; of infinitely many each service has one.
     planned_restarts: float = 0.3
     gaps: float = 0.5
     error_rate: float = 0.0002

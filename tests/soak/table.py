@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -40,8 +41,10 @@ ROWS = (
         target=False,
     ),
     Row("healthy, a cache of 40 MiB fills in each 5th", None, Habits(fills=0.2), target=False),
+    Row("healthy, each service restarted once", None, Habits(planned_restarts=math.inf), target=False),
     Row("leak 2 MiB/h, smooth cycles", Fault("leak", 2.0), SMOOTH),
     Row("leak 4 MiB/h, any cycle", Fault("leak", 4.0), ANY),
+    Row("leak 4 MiB/h, each service restarted once", Fault("leak", 4.0), Habits(planned_restarts=math.inf)),
     Row("leak 8 MiB/h, any cycle", Fault("leak", 8.0), ANY),
     Row("latency +5 %/h", Fault("creep", 0.05), ANY, target=False),
     Row("latency +10 %/h", Fault("creep", 0.1), ANY),

@@ -4,23 +4,28 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from .check import FAIL, INCONCLUSIVE, NOT_TESTED, NOTHING_SEEN, PASS, Check, Context, join
 from .lifetimes import lifetimes
 from .recording import Recording, Track
 from .statistics import cusum, median, spread, windows
-from .trend import Measure, Trend, assess, quiet, without_spikes
+from .trend import LONG_HOURS, Measure, Trend, assess, quiet, without_spikes
 
 MIB = 1024.0 * 1024.0
 _VERDICTS = {"grows": FAIL, "unclear": INCONCLUSIVE, "holds": PASS}
 # Samples at either end of a day that are compared.
 _END = 15
 _END_CLOSED = 5
-# Windows that a process has to have run.
+# Windows that a process has to have run, and one of several.
 _LEAST = 12
+_LEAST_OF_MANY = 2
 _DAY = 86400.0
+# Of time and memory.
+Pairs = Sequence[tuple[float, float]]
 
 
 def memory_leak(context: Context) -> Check:
@@ -58,55 +63,91 @@ def measure_of(limit: float) -> Measure:
     return Measure(max(limit, 1e-3))
 
 
+@dataclass(frozen=True)
+class Course:
+    """One process: the hours and MiB of its windows after the warm-up, and by how much it rose from its first to its
+    last minutes, in two ways (`closed`: the last and the first 5 minutes only)."""
+
+    hours: list[float]
+    values: list[float]
+    rise: float
+    closed: float
+
+
 def _trend(context: Context, track: Track) -> Trend | None:
-    """The worst of all processes that ran long enough; one that ran all day decides alone."""
-    times, values = track.rows.times, track.rows.column("memory_anonymous")
-    found: list[tuple[float, Trend]] = []
-    lives = lifetimes(track)
-    for number, life in enumerate(lives):
-        at, used = times[life.begin : life.end], values[life.begin : life.end]
-        known = [(one, value / MIB) for one, value in zip(at, used, strict=True) if value >= 0]
+    """One process that ran all day decides alone, or all of them together; else the worst that ran long enough."""
+    pairs = list(zip(track.rows.times, track.rows.column("memory_anonymous"), strict=True))
+    courses: list[tuple[Course, Pairs]] = []
+    for number, life in enumerate(lifetimes(track)):
+        known = [(at, value / MIB) for at, value in pairs[life.begin : life.end] if value >= 0]
         if not known:
             continue
-        # A process that was started anew warms up once more.
+        # A process that was started anew warms up once more, and only then can it be compared.
         warm = context.warm if number == 0 else max(context.warm, known[0][0] + context.settings.warmup)
-        trend = trend_of(context, known, warm, _earlier(context, track, known))
+        course = course_of(context, known if number == 0 else [one for one in known if one[0] >= warm], warm)
+        if course is not None:
+            courses.append((course, known))
+    day = 0.8 * (pairs[-1][0] - pairs[0][0]) if pairs else 0.0
+    many = [course for course, _known in courses if len(course.hours) >= _LEAST_OF_MANY]
+    if _together(many, day / 3600):
+        return trend_of(context, many, _earlier(context, track, pairs))
+    alone: list[tuple[float, Trend]] = []
+    for course, lived in courses:
+        trend = trend_of(context, [course], _earlier(context, track, lived))
         if trend is not None:
-            found.append((known[-1][0] - known[0][0], trend))
-    if not found:
-        return None
-    longest = max(found, key=lambda one: one[0])
-    if longest[0] >= 0.8 * (times[-1] - times[0]):
+            alone.append((lived[-1][0] - lived[0][0], trend))
+    longest = max(alone, key=lambda one: one[0], default=None)
+    if longest and longest[0] >= day:
         return longest[1]
     order = ("holds", "unclear", "grows")
-    return max((trend for _span, trend in found), key=lambda one: (order.index(one.verdict), one.slope))
+    return max((trend for _span, trend in alone), key=lambda one: (order.index(one.verdict), one.slope), default=None)
 
 
-def trend_of(
-    context: Context, known: Sequence[tuple[float, float]], warm: float, earlier: dict[int, float] | None = None
-) -> Trend | None:
-    """Judge one process by pairs of time and MiB; None for one that ran too short. `earlier`: what was usual then."""
-    width = context.window(1800)
-    parts = windows([at for at, _v in known], [value for _a, value in known], width, least=3)
-    measure = measure_of(context.limits.leak_mib_per_hour)
-    low = without_spikes(quiet([part for _at, part in parts]), measure.jump)
+def _together(courses: Sequence[Course], least: float) -> bool:
+    """Whether there are several that can be judged as one day: they cover `least` hours, and few restarts cut them."""
+    if len(courses) < 2 or courses[-1].hours[-1] - courses[0].hours[0] < LONG_HOURS:
+        return False
+    covered = sum(course.hours[-1] - course.hours[0] for course in courses)
+    return covered >= least and sum(len(course.hours) for course in courses) >= 2 * (len(courses) + 8)
+
+
+def course_of(context: Context, known: Pairs, warm: float) -> Course | None:
+    """What is judged of one process, from pairs of time and MiB; None when it has no window after the warm-up."""
+    parts = windows([at for at, _v in known], [value for _a, value in known], context.window(1800), least=3)
+    low = without_spikes(quiet([part for _at, part in parts]), measure_of(context.limits.leak_mib_per_hour).jump)
     kept = [(at / 3600, value) for (at, _part), value in zip(parts, low, strict=True) if at >= warm]
-    if len(kept) < _LEAST:
+    if not kept:
         return None
     ends = [value for _at, value in known]
     # Three ways to compare the ends, of which one may have met a burst.
     minutes = quiet([ends[-_END:]])[0] - quiet([ends[:_END]])[0]
     rise = median([low[-1] - low[0], (sum(low[-3:]) - sum(low[:3])) / 3, minutes])
     closed = median(ends[-_END_CLOSED:]) - median(ends[:_END_CLOSED])
-    hours, values = [at for at, _v in kept], [value for _a, value in kept]
-    trend = assess(hours, values, measure, rise, closed)
+    return Course([at for at, _v in kept], [value for _a, value in kept], rise, closed)
+
+
+def trend_of(context: Context, courses: Sequence[Course], earlier: dict[int, float] | None = None) -> Trend | None:
+    """Judge processes that ran one after the other; None when they are too short. `earlier`: what was usual then."""
+    measure = measure_of(context.limits.leak_mib_per_hour)
+    hours = [at for course in courses for at in course.hours]
+    values = [value for course in courses for value in course.values]
+    begins = list(accumulate(len(course.hours) for course in courses))[:-1]
+    if len(hours) < _LEAST:
+        return None
+    # What a cycle does while one of them ends and the next begins, it does in a moment: the rises are together a day's.
+    rise, closed = (sum(getattr(course, name) for course in courses) for name in ("rise", "closed"))
+    trend = assess(hours, values, measure, rise, closed, begins)
     if earlier is None or trend.verdict == "holds":
         return trend
     # The same time of an earlier day, from which the cycle is known.
-    pairs = [(at, value - earlier[slot]) for at, value in kept if (slot := _slot(context, at)) in earlier]
-    if len(pairs) < 0.8 * len(kept):
+    slots = [_slot(context, at) for at in hours]
+    usual = [index for index, slot in enumerate(slots) if slot in earlier]
+    if len(usual) < 0.8 * len(hours):
         return trend
-    against = assess([at for at, _v in pairs], [value for _a, value in pairs], measure, pairs[-1][1] - pairs[0][1])
+    left = [values[index] - earlier[slots[index]] for index in usual]
+    since = [begin for begin in (bisect_left(usual, begin) for begin in begins) if 0 < begin < len(usual)]
+    rise = left[-1] - left[0] - sum(left[begin] - left[begin - 1] for begin in since)
+    against = assess([hours[index] for index in usual], left, measure, rise, begins=since)
     return replace(against, why=against.why or "against the earlier soak")
 
 
@@ -115,7 +156,7 @@ def _slot(context: Context, hours: float) -> int:
     return int((context.recording.began + hours * 3600) % _DAY // 1800)
 
 
-def _earlier(context: Context, track: Track, known: Sequence[tuple[float, float]]) -> dict[int, float] | None:
+def _earlier(context: Context, track: Track, known: Pairs) -> dict[int, float] | None:
     """What the service had at each half hour of an earlier day; None when that is not known, or it grew itself."""
     if context.baseline is None or known[-1][0] - known[0][0] < 0.8 * _DAY:
         return None
@@ -134,7 +175,8 @@ def _earlier(context: Context, track: Track, known: Sequence[tuple[float, float]
     ]
     if not pairs or pairs[-1][0] - pairs[0][0] < 0.8 * _DAY:
         return None
-    grew = trend_of(replace(context, baseline=None), pairs, pairs[0][0])
+    course = course_of(context, pairs, pairs[0][0])
+    grew = trend_of(context, [course]) if course else None
     if grew is None or grew.verdict == "grows":
         return None
     parts = windows([began + at for at, _v in pairs], [value for _a, value in pairs], 1800.0, least=3)

@@ -121,6 +121,28 @@ def test_jumps_are_taken_out_and_the_slope_stays() -> None:
     assert level == pytest.approx([2.0 * index for index in range(30)])
 
 
+def test_a_burst_is_no_jump_that_lasts_also_where_the_day_climbs() -> None:
+    office = [2.0 * index + (30 if 10 <= index < 20 else 0) for index in range(30)]
+    assert without_jumps(office, 6, lasting=True) == without_jumps(office, 6)
+    # Of a burst one side is a jump and the other is not, since the day goes up meanwhile.
+    burst = [20 * math.sin(2 * math.pi * index / 24) + (24 if index == 23 else 0) for index in range(48)]
+    assert without_jumps(burst, 6)[1] == [23]
+    assert without_jumps(burst, 6, lasting=True) == (pytest.approx(burst), [])
+
+
+def test_processes_one_after_another_have_a_slope_together_and_levels_of_their_own() -> None:
+    hours = [0.5 * index for index in range(46)]
+    values = [4.0 * at + 10 * math.sin(2 * math.pi * at / 24) - (70 if at >= 15 else 0) for at in hours]
+    assert fit(hours, values, 2).slope < 3
+    assert fit(hours, values, 2, begins=[30]).slope == pytest.approx(4.0)
+    filling = [60 * (1 - math.exp(-(at - (15 if at >= 15 else 0)) / 2.5)) - (20 if at >= 15 else 0) for at in hours]
+    assert fit(hours, filling, 0, 2.5, begins=[30]).rest == pytest.approx(0, abs=1e-6)
+    # A process that begins lower is no jump.
+    level, jumps = without_jumps([value - 4.0 * at for at, value in zip(hours, values, strict=True)], 6, [30])
+    assert jumps == []
+    assert abs(level[30] - level[29]) < 2
+
+
 def test_a_spike_goes_and_a_step_stays() -> None:
     step = [0.0, 1, 0, 1, 0, 20, 21, 20, 21, 20]
     assert without_spikes(step, 6) == step
@@ -137,3 +159,14 @@ def test_garbage_is_known_by_drops_that_come_again() -> None:
     assert since_drop(hours, [-5, -6, -7]) is None
     assert since_drop(hours, [-5, 8, -10, 12, -15, 18]) is None
     assert since_drop(hours, [-5, -10]) is None
+
+
+def test_what_a_tooth_has_grown_is_told_in_hours_and_as_a_part_of_it() -> None:
+    hours = [0.5 * index for index in range(24)]
+    since, share = since_drop(hours, [-5, -9, -15, -20]) or ([], [])
+    assert since[:6] == [0.0, 0.5, 1.0, 1.5, 2.0, 0.0]
+    assert share[5:10] == [0.0, 0.25, 0.5, 0.75, 0.0]
+    assert share[20:] == [0.0, 0.2, 0.4, pytest.approx(0.6)]
+    # A process that is started anew begins without garbage, and ends the tooth of the one before.
+    since, share = since_drop(hours, [-5, -9, -20], [12]) or ([], [])
+    assert (since[11], since[12]) == (1.0, 0.0)
