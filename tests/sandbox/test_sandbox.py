@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 from checks import web
-from testbed import hosts, images
+from testbed import hosts, images, registry_image
 from testbed.shell import TestbedError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,7 @@ def removed_at_the_end():
     if left_behind():
         pytest.skip("a sandbox is up here; to test it: ./scripts/sandbox down", allow_module_level=True)
     # With what most scenarios need: while the registry is filled, a core has time for it.
-    images.prepare("docker")
+    registry_image.prepare("docker")
     yield
     sandbox("down")
 
