@@ -150,6 +150,7 @@ class Shipper:
                 failure = str(error)
             with self.lock:
                 self.owed |= {restic.name} if owed and failure and shipped.base == base else set()
+                before = shipped.failure
                 self._done(shipped, restic.name, base, failure)
                 if not failure and shipped.base == base:
                     shipped.failure, shipped.at = "", self.backup.clock()
@@ -158,6 +159,10 @@ class Shipper:
                 with contextlib.suppress(FileError):
                     if chain is self.chain:
                         self.folder.write(chain)
+            # Each reason once, not each try: whoever reads the journal wants to know since when, and why.
+            if shipped.base == base and failure != before:
+                said = failure or "the log is sent again"
+                self.backup.tell(f"{chain.service}: {restic.name}: {said}")
             if chain is not self.chain:
                 shutil.rmtree(self.folder.ship(chain.id, restic.name), ignore_errors=True)
 

@@ -94,6 +94,22 @@ def test_a_base_comes_where_another_repository_is_away(host: BackupHost, running
     running.stream.stop()
 
 
+def test_who_is_away_is_told_of_once_and_when_it_is_over(host: BackupHost, running: Running, tmp_path: Path) -> None:
+    host.add_repository("far")
+    running.anew()
+    with_base(running, "main", "far")
+    (tmp_path / "repository-far").rename(tmp_path / "away")
+    running.sql("INSERT INTO account VALUES (7000, 0)")
+    running.until(lambda: running.stream.shipper.failures.get("far", (0, 0))[0] >= 2)
+    (tmp_path / "away").rename(tmp_path / "repository-far")
+    running.until_shipped("far")
+    said = [line for line in host.told if line.startswith("db: far: ")]
+    assert len(said) == 2, said
+    assert "Fix: " in said[0]
+    assert said[1] == "db: far: the log is sent again"
+    running.stream.stop()
+
+
 def test_who_is_away_for_long_costs_the_others_nothing(
     host: BackupHost, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
