@@ -52,23 +52,24 @@ often_freeze() { kill -STOP "$(process qa-engineer)"; }
 break_ServiceHealGivenUp() { again freeze 3; }
 mend_ServiceHealGivenUp() { enough freeze && sleep 4 && docker restart "$(container qa-engineer)"; }
 
+# Not in an agent: they are restarted while Redis refuses to store anything.
 break_ServiceMemoryNearLimit() {
   local limit
-  limit=$(docker inspect --format '{{.HostConfig.Memory}}' "$(container system-architect)")
-  python_in system-architect "import time; held = bytearray(int($limit * 0.9)); time.sleep(1800)"
+  limit=$(docker inspect --format '{{.HostConfig.Memory}}' "$(container grafana)")
+  python_in grafana "import time; held = bytearray(int($limit * 0.93)); time.sleep(7200)"
 }
-mend_ServiceMemoryNearLimit() { docker restart "$(container system-architect)"; }
+mend_ServiceMemoryNearLimit() { docker restart "$(container grafana)"; }
 
 break_ServiceProcessesNearLimit() {
   local limit
-  limit=$(docker inspect --format '{{.HostConfig.PidsLimit}}' "$(container frontend-specialist)")
-  python_in frontend-specialist "
+  limit=$(docker inspect --format '{{.HostConfig.PidsLimit}}' "$(container ollama)")
+  python_in ollama "
 import threading, time
 for _ in range(int($limit * 0.95)):
-    threading.Thread(target=time.sleep, args=(1800,), daemon=True).start()
-time.sleep(1800)"
+    threading.Thread(target=time.sleep, args=(7200,), daemon=True).start()
+time.sleep(7200)"
 }
-mend_ServiceProcessesNearLimit() { docker restart "$(container frontend-specialist)"; }
+mend_ServiceProcessesNearLimit() { docker restart "$(container ollama)"; }
 
 break_DiskAlmostFull() { disk full && dd if=/dev/zero of=/mnt/full/file bs=1M status=none; }
 mend_DiskAlmostFull() { no_disk full; }
@@ -98,13 +99,13 @@ break_PostgresConnectionsNearLimit() {
   python_in hypercode-core "
 import os, time, psycopg2
 held = [psycopg2.connect(os.environ['HYPERCODE_DB_URL']) for _ in range(84)]
-time.sleep(1800)"
+time.sleep(7200)"
 }
 mend_PostgresConnectionsNearLimit() { docker restart "$(container hypercode-core)"; }
 
 # Memory for a little more than it has, and keys that may be thrown away.
 often_evict() {
-  redis eval 'for i = 1, 300 do redis.call("setex", "fault:" .. math.random(1000000000), 1800, string.rep("x", 9000)) end' 0
+  redis eval 'for i = 1, 300 do redis.call("setex", "fault:" .. math.random(1000000000), 7200, string.rep("x", 9000)) end' 0
 }
 break_RedisEvicts() {
   local used
@@ -157,6 +158,38 @@ PROGRAM
 }
 mend_TargetVanished() { cp $faults/vanished.yml $prometheus/prometheus.yml && reload prometheus; }
 
+# More than the half core that it may have.
+often_throttle() { docker exec "$(container grafana)" timeout 30 sh -c 'while :; do :; done'; }
+break_ServiceThrottled() { again throttle 0.1; }
+
+# SITE FROM TO: a certificate for that time, with the key that the site has.
+look_at_certificates() {
+  # It may be asked again at once here.
+  systemctl reset-failed hypercode-certificates.service
+  systemctl start hypercode-certificates.service
+}
+certificates=/var/lib/caddy/caddy/certificates/local
+certificate() {
+  local path=$certificates/$1/$1
+  cp --archive "$path.crt" "$faults/$1.crt"
+  openssl req -x509 -key "$path.key" -subj /CN=fault -addext "subjectAltName=DNS:$1" \
+    -not_before "$(date --utc --date "$2" +%Y%m%d%H%M%SZ)" -not_after "$(date --utc --date "$3" +%Y%m%d%H%M%SZ)" \
+    -out "$path.crt"
+  look_at_certificates
+}
+no_certificate() {
+  cp --archive "$faults/$1.crt" "$certificates/$1/$1.crt"
+  look_at_certificates
+}
+break_CertificateRenewalLate() { certificate down.test '80 days ago' '20 days'; }
+mend_CertificateRenewalLate() { no_certificate down.test; }
+break_CertificateNearlyExpired() { certificate near.test '95 days ago' '5 days'; }
+mend_CertificateNearlyExpired() { no_certificate near.test; }
+break_CertificateUnusable() { certificate core.test '5 days' '100 days'; }
+mend_CertificateUnusable() { no_certificate core.test; }
+break_CertificatesNotWatched() { systemctl stop hypercode-certificates.timer && rm $metrics/certificates.prom; }
+mend_CertificatesNotWatched() { systemctl start hypercode-certificates.timer && look_at_certificates; }
+
 break_ServiceDown() { stop devops-engineer; }
 mend_ServiceDown() { start devops-engineer; }
 break_PostgresDown() { stop postgres; }
@@ -190,6 +223,17 @@ break_AlertmanagerConfigReloadFailed() {
 }
 mend_AlertmanagerConfigReloadFailed() { cp $faults/routes.yml $alertmanager/alertmanager.yml && reload alertmanager; }
 
+# One of two whom Alertmanager tells answers that it cannot take it.
+pager_answers() {
+  python3 -c 'import sys, urllib.request as u; u.urlopen(u.Request(*sys.argv[1:2], sys.argv[2].encode(), method="PUT"))' \
+    "$(cat $alertmanager/secrets/pager.url)" "$1"
+}
+break_AlertmanagerNotDelivering() { pager_answers 500; }
+mend_AlertmanagerNotDelivering() { pager_answers 200; }
+
+break_DockerDown() { systemctl stop docker.socket docker.service; }
+mend_DockerDown() { systemctl start docker.socket docker.service; }
+
 break_WatchStale() { systemctl stop hypercode-watch; }
 mend_WatchStale() { systemctl start hypercode-watch; }
 break_EdgeStale() { systemctl stop hypercode-edge; }
@@ -197,6 +241,28 @@ mend_EdgeStale() { systemctl start hypercode-edge; }
 
 # The ends of all that is stored are cut off, which is seen at once, and its beginnings are overwritten.
 repository=/var/backups/near
+sql() { docker exec -i "$(container postgres)" sh -c 'psql --quiet --username "$POSTGRES_USER" "$POSTGRES_DB"'; }
+# Somebody took the disk with the repository away. As long as nothing is written nothing is missing.
+often_write() { sql <<< "CREATE TABLE IF NOT EXISTS written (at timestamptz); INSERT INTO written VALUES (now())"; }
+break_BackupLogLags() { mv $repository $faults/away && again write 20; }
+mend_BackupLogLags() {
+  enough write
+  rm -rf $repository && mv $faults/away $repository
+}
+
+rows() { sql <<< "CREATE TABLE fault AS SELECT sha512(i::text::bytea) FROM generate_series(1, 60000) AS i"; }
+# Most of what was there is gone. What was saved before has to be seen first.
+break_BackupShrank() { rows && hypercode backup run && sleep 60 && sql <<< "DROP TABLE fault" && hypercode backup run; }
+mend_BackupShrank() { rows && hypercode backup run; }
+
+# While nobody listens the log goes on: what is missing here is nowhere any more.
+break_BackupLogGap() {
+  systemctl stop hypercode-backup-wal
+  sql <<< "SELECT pg_drop_replication_slot('hypercode_wal')"
+  for _ in 1 2 3 4; do sql <<< "SELECT pg_switch_wal(); CHECKPOINT"; done
+  systemctl start hypercode-backup-wal
+}
+
 break_BackupDamaged() {
   local pack
   cp --archive $repository $faults/repository
