@@ -17,6 +17,8 @@ from .outcome import Outcome, read_lines
 
 # Scenarios may run beside it, and then it takes several times as long as by itself.
 TIMEOUT = 1500.0
+# Beside scenarios it takes twice as long as alone.
+PLAYBOOKS_TIMEOUT = 2400.0
 
 # Of pytest's report: whose failure it is, where it happened, what was wrong (the first lines of it), and the list.
 _TELLING = re.compile(r"_{2,} .* _{2,}|\S+\.py:\d+: .*|(?:FAILED|ERROR) .*")
@@ -80,7 +82,7 @@ def run(context: Context) -> Outcome:
 def playbooks(context: Context) -> Outcome:
     """What only a real run of Ansible, or of a script, can show."""
     install_tools()
-    return pytest(context, "playbooks", "tests/unit", "-m", "playbook", "--dist=loadfile")
+    return pytest(context, "playbooks", "tests/unit", "-m", "playbook", "--dist=loadfile", timeout=PLAYBOOKS_TIMEOUT)
 
 
 def corpus(context: Context) -> Outcome:
