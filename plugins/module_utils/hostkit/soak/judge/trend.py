@@ -198,6 +198,8 @@ _HOURS = 4.0
 _BETTER, _BETTER_WEAK, _FILLED = 0.8, 0.92, 0.4
 # It is back where it was when it rose by no more than that share of what the limit allows.
 _BACK = 0.25
+# A weak slope in several processes has to have risen by so much more.
+_UNSEEN = 1.25
 
 
 def quiet(parts: Sequence[Sequence[float]]) -> list[float]:
@@ -302,6 +304,9 @@ def assess(
     stepped = steady.jumps and steady.values[-1] - steady.values[0] <= limit * DAY_HOURS
     # A cycle of any shape is back where it was, and no cache of a usual size leaves that much.
     much = rise > measure.cycle
+    if begins and weak:
+        # What a cycle did between two processes nobody saw.
+        risen = min(rise, risen) / _UNSEEN
     if (stepped and not much) or risen <= limit * DAY_HOURS:
         return Trend(main.slope, main.error, rise, "unclear", "a cycle of the day could explain it")
     filled = min(
