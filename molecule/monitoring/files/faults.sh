@@ -144,12 +144,13 @@ mend_RedisRejectsConnections() {
   redis config set maxclients 10000
 }
 
+# Not that of Redis, which is in trouble itself then.
 break_TargetVanished() {
   cp $prometheus/prometheus.yml $faults/vanished.yml
   python3 - $prometheus/prometheus.yml <<'PROGRAM'
 import re, sys
 with open(sys.argv[1], "r+", encoding="utf-8") as stream:
-    text = re.sub(r'  - job_name: "?redis"?\n(?:    .*\n)+', "", stream.read())
+    text = re.sub(r'  - job_name: "?postgres"?\n(?:    .*\n)+', "", stream.read())
     stream.seek(0)
     stream.truncate()
     stream.write(text)
@@ -239,6 +240,12 @@ mend_WatchStale() { systemctl start hypercode-watch; }
 break_EdgeStale() { systemctl stop hypercode-edge; }
 mend_EdgeStale() { systemctl start hypercode-edge; }
 
+# Only one at a time may work with a repository, and the night's run may be at it.
+backup() {
+  while pgrep --full 'hypercode backup (run|verify|drill)' > /dev/null; do sleep 2; done
+  hypercode backup "$1"
+}
+
 # The ends of all that is stored are cut off, which is seen at once, and its beginnings are overwritten.
 repository=/var/backups/near
 sql() { docker exec -i "$(container postgres)" sh -c 'psql --quiet --username "$POSTGRES_USER" "$POSTGRES_DB"'; }
@@ -250,10 +257,11 @@ mend_BackupLogLags() {
   rm -rf $repository && mv $faults/away $repository
 }
 
-rows() { sql <<< "CREATE TABLE fault AS SELECT sha512(i::text::bytea) FROM generate_series(1, 60000) AS i"; }
+rows() { sql <<< "DROP TABLE IF EXISTS fault; CREATE TABLE fault AS SELECT sha512(i::text::bytea) FROM generate_series(1, 60000) AS i"; }
 # Most of what was there is gone. What was saved before has to be seen first.
-break_BackupShrank() { rows && hypercode backup run && sleep 60 && sql <<< "DROP TABLE fault" && hypercode backup run; }
-mend_BackupShrank() { rows && hypercode backup run; }
+# A table that is empty would be no backup at all.
+break_BackupShrank() { rows && backup run && sleep 60 && sql <<< "DELETE FROM fault WHERE random() < 0.9" && backup run; }
+mend_BackupShrank() { rows && backup run; }
 
 # While nobody listens the log goes on: what is missing here is nowhere any more.
 break_BackupLogGap() {
@@ -270,15 +278,15 @@ break_BackupDamaged() {
     truncate --size -64 "$pack"
     printf '%0512d' 0 | dd of="$pack" conv=notrunc status=none
   done
-  hypercode backup verify
+  backup verify
 }
 mend_BackupDamaged() {
   rm -rf $repository
   mv $faults/repository $repository
-  hypercode backup verify
+  backup verify
+  backup drill
 }
-break_BackupDrillFailed() { hypercode backup drill; }
-mend_BackupDrillFailed() { hypercode backup drill; }
+break_BackupDrillFailed() { backup drill; }
 
 case "$1" in
   often)
