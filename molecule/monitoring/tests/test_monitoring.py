@@ -170,7 +170,9 @@ def test_secrets_of_receivers_are_in_files_that_only_alertmanager_reads(host: An
 
 
 def test_panels_are_asked_while_all_is_well(host: Any, panels: dict[Expression, Any]) -> None:
-    # Of what is away later nothing is to be seen then.
+    # Of what is away later nothing is to be seen then. Two looks at the edge have to see that it is visited.
+    visited = 'rate(caddy_http_requests_total{handler="subroute"}[5m]) > 0'
+    until(lambda: values(host, visited, "server"), 60, "visits that are counted")
     ask_panels(host, panels)
 
 
