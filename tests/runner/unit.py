@@ -17,7 +17,7 @@ from .outcome import Outcome, read_lines
 
 # Scenarios may run beside it, and then it takes several times as long as by itself.
 TIMEOUT = 1500.0
-# Beside scenarios it takes twice as long as alone.
+# The longest of them.
 PLAYBOOKS_TIMEOUT = 2400.0
 
 # Of pytest's report: whose failure it is, where it happened, what was wrong (the first lines of it), and the list.

@@ -163,13 +163,13 @@ mend_TargetVanished() { cp $faults/vanished.yml $prometheus/prometheus.yml && re
 often_throttle() { docker exec "$(container grafana)" timeout 30 sh -c 'while :; do :; done'; }
 break_ServiceThrottled() { again throttle 0.1; }
 
-# SITE FROM TO: a certificate for that time, with the key that the site has.
 look_at_certificates() {
   # It may be asked again at once here.
   systemctl reset-failed hypercode-certificates.service
   systemctl start hypercode-certificates.service
 }
 certificates=/var/lib/caddy/caddy/certificates/local
+# SITE FROM TO: a certificate for that time, with the key that the site has.
 certificate() {
   local path=$certificates/$1/$1
   cp --archive "$path.crt" "$faults/$1.crt"
@@ -226,7 +226,7 @@ mend_AlertmanagerConfigReloadFailed() { cp $faults/routes.yml $alertmanager/aler
 
 # One of two whom Alertmanager tells answers that it cannot take it.
 pager_answers() {
-  python3 -c 'import sys, urllib.request as u; u.urlopen(u.Request(*sys.argv[1:2], sys.argv[2].encode(), method="PUT"))' \
+  python3 -c 'import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1], sys.argv[2].encode(), method="PUT"))' \
     "$(cat $alertmanager/secrets/pager.url)" "$1"
 }
 break_AlertmanagerNotDelivering() { pager_answers 500; }

@@ -227,9 +227,7 @@ def test_every_panel_has_data(host: Any, panels: dict[Expression, Any], figure: 
     until(lambda: values(host, "hypercode_backup_drill_success == 1", ""), 60, "their figures")
     # Some look at whole minutes: what has just begun they show a minute later.
     deadline = time.monotonic() + 90
-    while empty := still_empty(host, panels):
-        if time.monotonic() > deadline:
-            break
+    while (empty := still_empty(host, panels)) and time.monotonic() < deadline:
         time.sleep(5)
     figure(
         "questions of panels", f"{sum(map(bool, panels.values()))} of {len(panels)} have data, others wait for an event"

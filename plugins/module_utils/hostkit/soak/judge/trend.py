@@ -146,17 +146,16 @@ def since_drop(
     apart = median(gaps)
     if min(gaps) < apart / 2.5 or max(*gaps, hours[-1] - hours[cuts[-1]], hours[cuts[0]] - hours[0]) > 2.5 * apart:
         return None
-    since, share = [], []
+    edges = [min(hours[cuts[0]] - apart, hours[0]), *(hours[cut] for cut in cuts)]
     # A tooth that is cut off by the start of a process, or by the end, would have been as long as the others.
-    edges = [hours[cuts[0]] - apart, *(hours[cut] for cut in cuts), hours[-1] + apart]
-    edges[0] = min(edges[0], hours[0])
-    for at in hours:
-        index = bisect_right(edges, at) - 1
-        length = edges[index + 1] - edges[index]
-        if index + 2 == len(edges) or (index and cuts[index] in begins):
-            length = max(apart, length if index + 2 < len(edges) else 0.0)
-        since.append(at - edges[index])
-        share.append((at - edges[index]) / length)
+    lengths = [
+        max(apart, end - begin) if cut in begins else end - begin
+        for (begin, end), cut in zip(pairwise(edges), cuts, strict=True)
+    ]
+    lengths.append(apart)
+    teeth = [bisect_right(edges, at) - 1 for at in hours]
+    since = [at - edges[tooth] for at, tooth in zip(hours, teeth, strict=True)]
+    share = [grown / lengths[tooth] for grown, tooth in zip(since, teeth, strict=True)]
     return since, share
 
 
